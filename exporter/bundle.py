@@ -1,0 +1,251 @@
+"""The bundle: one directory that holds a source's artifacts, cases and references, and proves that they are intact.
+
+`bundle.json` lists every file with its size and sha256; loading verifies all of them. A bundle is built in a hidden
+sibling of its destination and moved into place in one step, so a previous good bundle survives any failure.
+Layout: bundle.json, artifacts/<recipe>/…, cases/<signature>/<case>.safetensors, references/ likewise, report.json,
+report.html, logs/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from exporter import tensors
+from exporter.errors import BundleError
+from exporter.model import Artifact, Case, FileFact, Json, Signature
+from exporter.tensors import Tensors
+
+VERSION = 1
+_HASHED = ("artifacts", "cases", "references")
+_RENAME_EXCHANGE = 2
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded, verified bundle. `source`, `reference` and `tool` are facts for the report."""
+
+    root: Path
+    source: Json
+    reference: Json
+    tool: Json
+    signatures: tuple[Signature, ...]
+    artifacts: tuple[Artifact, ...]
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+    def signature(self, name: str) -> Signature:
+        return next(s for s in self.signatures if s.name == name)
+
+    def artifact_path(self, artifact: Artifact, signature: str) -> Path:
+        """What a runtime opens for one signature: a file, or the artifact's directory."""
+        directory = self.root / "artifacts" / artifact.recipe.directory
+        return inside(directory, artifact.entries[signature].path)
+
+    def inputs(self, case: Case) -> Tensors:
+        return tensors.load(inside(self.root, case.inputs))
+
+    def expected(self, case: Case) -> Tensors:
+        return tensors.load(inside(self.root, case.reference))
+
+    def to_json(self, files: tuple[FileFact, ...]) -> Json:
+        return {
+            "version": VERSION,
+            "tool": self.tool,
+            "source": self.source,
+            "reference": self.reference,
+            "signatures": [s.to_json() for s in self.signatures],
+            "artifacts": [a.to_json() for a in self.artifacts],
+            "cases": [c.to_json() for c in self.cases],
+            "notes": list(self.notes),
+            "files": [f.to_json() for f in files],
+        }
+
+    def save(self) -> None:
+        """Hash every file and write `bundle.json`."""
+        write_json(self.root / "bundle.json", self.to_json(tuple(hash_files(self.root))))
+
+    @staticmethod
+    def load(root: str | os.PathLike[str]) -> Bundle:
+        """Read a bundle and verify every file.
+
+        Raises:
+            BundleError: not a bundle, a newer version, or a file that is missing, changed or not listed.
+        """
+        path = Path(root)
+        index = path / "bundle.json"
+        if not index.is_file():
+            what = "has no bundle.json" if path.is_dir() else "is not a directory"
+            raise BundleError("not-a-bundle", f"{path} {what}", "give the directory that exporter convert wrote")
+        try:
+            data = json.loads(index.read_text())
+            if data["version"] != VERSION:
+                raise BundleError(
+                    "bundle-version",
+                    f"{path} has bundle version {data['version']}, this tool reads {VERSION}",
+                    "convert the source again",
+                )
+            bundle = Bundle(
+                root=path,
+                source=data["source"],
+                reference=data["reference"],
+                tool=data["tool"],
+                signatures=tuple(Signature.from_json(s) for s in data["signatures"]),
+                artifacts=tuple(Artifact.from_json(a) for a in data["artifacts"]),
+                cases=tuple(Case.from_json(c) for c in data["cases"]),
+                notes=tuple(data["notes"]),
+            )
+            listed = {f["path"]: FileFact(f["path"], f["bytes"], f["sha256"]) for f in data["files"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                "broken-bundle", f"{index} is not a complete bundle index ({error!r})", "convert the source again"
+            ) from error
+        _verify(path, listed)
+        for artifact in bundle.artifacts:
+            for signature in artifact.entries:
+                bundle.artifact_path(artifact, signature)
+        return bundle
+
+
+def _verify(root: Path, listed: Mapping[str, FileFact]) -> None:
+    for relative, fact in listed.items():
+        file = inside(root, relative)
+        if not file.is_file():
+            raise BundleError("missing-file", f"{root} lacks {relative}, which its bundle.json lists",
+                              "copy the whole bundle, or convert the source again")
+        if file.stat().st_size != fact.bytes or sha256(file) != fact.sha256:
+            raise BundleError(
+                "changed-file",
+                f"{root / relative} was changed after conversion: its sha256 is not the one in bundle.json",
+                "restore the file, or convert the source again",
+            )
+    for fact in _files(root):
+        if fact not in listed:
+            raise BundleError("unlisted-file", f"{root / fact} is not listed in bundle.json",
+                              "remove it, or convert the source again")
+
+
+def inside(root: Path, relative: str) -> Path:
+    """`root / relative`, after checking that the relative path cannot leave `root`. Raises `BundleError`."""
+    pure = PurePosixPath(relative)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise BundleError("unsafe-path", f"{root} names the path {relative!r}, which leaves the bundle", "")
+    return root / pure
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(root: Path) -> Iterator[str]:
+    for top in _HASHED:
+        for path in sorted((root / top).rglob("*")):
+            if path.is_file() or path.is_symlink():
+                yield path.relative_to(root).as_posix()
+
+
+def hash_files(root: Path) -> Iterator[FileFact]:
+    """Facts of every file that belongs to the bundle's proof."""
+    for relative in _files(root):
+        path = root / relative
+        yield FileFact(relative, path.stat().st_size, sha256(path))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a temporary sibling, fsync, rename. Raises `BundleError` when the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON atomically. Non-finite numbers must already be strings."""
+    write_bytes(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+
+
+def disk_error(error: OSError, path: Path) -> BundleError:
+    """The message for an OSError while writing below `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return BundleError(
+            "disk-full",
+            f"cannot write {path}: {error.strerror.lower() if error.strerror else error}",
+            "free space or choose another directory with -o; an existing bundle was left as it was",
+        )
+    return BundleError(
+        "cannot-write", f"cannot write {path}: {error.strerror or error}", "choose another directory with -o"
+    )
+
+
+def check_destination(destination: Path) -> None:
+    """Refuse a destination that holds something other than a bundle. Raises `BundleError`."""
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise BundleError("occupied", f"{destination} exists and is not a directory", "choose another one with -o")
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / "bundle.json").is_file():
+        raise BundleError(
+            "occupied", f"{destination} is not empty and holds no bundle", "choose another directory with -o"
+        )
+
+
+@contextlib.contextmanager
+def building(destination: Path) -> Iterator[Path]:
+    """A hidden sibling directory to build in; removed at the end, whatever happens. Raises `BundleError`."""
+    check_destination(destination)
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent))
+        work.chmod(0o755)
+    except OSError as error:
+        raise disk_error(error, destination) from error
+    try:
+        yield work
+    except OSError as error:
+        raise disk_error(error, destination) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def publish(built: Path, destination: Path) -> None:
+    """Put a complete directory in the place of `destination`; the old one is gone only after the new one is there."""
+    for path in built.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    if not destination.exists():
+        os.rename(built, destination)
+        return
+    _exchange(built, destination)
+    shutil.rmtree(built)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two directories atomically (renameat2 of Linux), or by two renames where the kernel cannot."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        done = library.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), _RENAME_EXCHANGE)
+    except (OSError, AttributeError):
+        done = -1
+    if done != 0:
+        aside = one.with_name(one.name + ".old")
+        os.rename(other, aside)
+        os.rename(one, other)
+        os.rename(aside, one)

@@ -1,0 +1,81 @@
+"""The formats an artifact can have: one module per format in this directory, found by listing it.
+
+A module defines `FORMAT`. It is imported on the host (for `exporter formats`, recipe parsing and plans), so heavy
+libraries are imported inside its writer, which runs in the source worker only. A module that fails to import is a
+visible row with its reason, never a smaller matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.model import Entry
+
+if TYPE_CHECKING:
+    from exporter.source.source import Source
+
+
+class Refused(Exception):
+    """The format cannot carry this source faithfully.
+
+    The message is one sentence that names the layer or op, says why, and names the way out.
+    """
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a format's recipes. `check` raises ValueError with a sentence for a value it cannot take."""
+
+    default: str
+    help: str
+    check: Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer left in its directory.
+
+    `entries` maps each signature it wrote to where it lives; `unavailable` maps each signature it could not write
+    to the reason. Together they cover every signature of the source. `rewrites` says in words what was changed on
+    the way; `needs_code` names classes a reload needs.
+    """
+
+    entries: Mapping[str, Entry]
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    rewrites: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    needs_code: tuple[str, ...] = ()
+
+
+Writer = Callable[["Source", Path, Mapping[str, str]], Written]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one format is written.
+
+    `write(source, directory, options)` fills an existing empty directory, with every option present, and raises
+    `Refused` or any other exception (a `Failed(convert)` row). `order` sorts the writers of one run: those that
+    need the Keras object (`needs_model`) come first, crash-prone ones last.
+    """
+
+    name: str
+    title: str
+    write: Writer
+    order: int
+    needs_model: bool = False
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `4MiB`, `100kB`, `1000000`. Raises ValueError for anything else, and for sizes below 1 byte."""
+    units = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+    digits = text.strip()
+    unit = digits.lstrip("0123456789")
+    number = digits[: len(digits) - len(unit)]
+    if not number or unit.strip().lower() not in units or int(number) < 1:
+        raise ValueError(f"expected a size such as 4MiB or 1000000, found {text!r}")
+    return int(number) * units[unit.strip().lower()]

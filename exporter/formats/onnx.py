@@ -1,0 +1,173 @@
+"""ONNX, through tf2onnx's SavedModel route: the only one that keeps signature names, captured constants and tables.
+
+tf2onnx logs unsupported ops and writes an invalid file instead of failing, so the file is checked and loaded in
+ONNX Runtime before it counts as written. Sources: https://github.com/onnx/onnx/blob/main/docs/IR.md (file format),
+https://github.com/onnx/tensorflow-onnx (converter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.formats import Format, Option, Refused, Written
+from exporter.model import Entry, NameMap, Signature
+
+if TYPE_CHECKING:
+    from exporter.source.source import Source
+
+MAX_OPSET = 18  # tf2onnx 1.17 raises above
+MAX_IR = 10  # what every ONNX Runtime of the last years loads
+
+
+def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
+    """One `model.onnx` per signature, in a directory of its name when there are several."""
+    import onnx
+    import onnxruntime
+    import tf2onnx
+
+    entries = {}
+    rewrites: set[str] = set()
+    for name, signature in source.signatures.items():
+        prefix = "" if len(source.signatures) == 1 else f"{name}/"
+        path = directory / prefix / "model.onnx"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model, lowered = convert(source.saved_model, signature, int(options["opset"]))
+        if lowered:
+            rewrites.add("Erfc written as 1 - Erf")
+        tidy(model, signature)
+        check(model, signature)
+        onnx.save_model(model, str(path))
+        entries[name] = Entry(f"{prefix}model.onnx", name, NameMap.identity(signature))
+    return Written(
+        entries,
+        rewrites=tuple(sorted(rewrites)),
+        versions={
+            "tf2onnx": tf2onnx.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "opset": options["opset"],
+        },
+    )
+
+
+def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, bool]:
+    """The ONNX model proto of one signature, and whether Erfc had to be lowered.
+
+    Raises:
+        Refused: ops without an ONNX translation.
+    """
+    import tf2onnx
+    from tf2onnx import tf_loader
+
+    from exporter.source.trace import lower_ops
+
+    graph_def, inputs, outputs, tables, renames = tf_loader.from_saved_model(
+        str(saved_model),
+        None,
+        None,
+        tag="serve",
+        signatures=[signature.name],
+        return_initialized_tables=True,
+        return_tensors_to_rename=True,
+    )
+    lowered = any(node.op == "Erfc" for node in graph_def.node)
+    if lowered:
+        graph_def = lower_ops(graph_def)
+    model, _ = tf2onnx.convert._convert_common(
+        graph_def,
+        name=signature.name,
+        opset=opset,
+        input_names=inputs,
+        output_names=outputs,
+        initialized_tables=tables,
+        tensors_to_rename=renames,
+    )
+    return model, lowered
+
+
+def tidy(model: Any, signature: Signature) -> None:
+    """Signature order for inputs and outputs, `batch` for the leading dynamic dimension, static dims as derived."""
+    model.ir_version = min(model.ir_version, MAX_IR)
+    for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
+        by_name = {v.name: v for v in values}
+        missing = [s.name for s in specs if s.name not in by_name]
+        if missing or len(by_name) != len(specs):
+            raise RuntimeError(f"the converter lost or added tensors: expected {[s.name for s in specs]}, "
+                               f"found {sorted(by_name)}")
+        ordered = [by_name[s.name] for s in specs]
+        for value, spec in zip(ordered, specs, strict=True):
+            _name_dims(value, spec.shape, signature.batched)
+        copies = [type(v).FromString(v.SerializeToString()) for v in ordered]
+        del values[:]
+        values.extend(copies)
+
+
+def _name_dims(value: Any, shape: tuple[int | None, ...] | None, batched: bool) -> None:
+    if shape is None:
+        return
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) != len(shape):
+        del dims[:]
+        for _ in shape:
+            dims.add()
+    for i, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        if size is not None:
+            dim.dim_value = size
+        elif i == 0 and batched:
+            dim.dim_param = "batch"
+        else:
+            dim.dim_param = f"{value.name}_{i}"
+
+
+def check(model: Any, signature: Signature) -> None:
+    """Load the model in ONNX Runtime. Raises `Refused` naming ops the converter left untranslated."""
+    import onnxruntime
+
+    domains = {imported.domain for imported in model.opset_import}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        foreign = sorted({n.op_type for n in _nodes(model.graph) if n.domain not in domains or _unknown(n)})
+        if foreign:
+            raise Refused(
+                f"{', '.join(foreign)} of signature {signature.name!r} has no ONNX translation in tf2onnx; "
+                "use saved-model"
+            ) from error
+        raise
+
+
+def _nodes(graph: Any) -> list[Any]:
+    out = []
+    for node in graph.node:
+        out.append(node)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                out.extend(_nodes(attribute.g))
+    return out
+
+
+def _unknown(node: Any) -> bool:
+    import onnx.defs
+
+    return not onnx.defs.has(node.op_type, node.domain)
+
+
+def _opset(text: str) -> int:
+    if not text.isdigit() or not 13 <= int(text) <= MAX_OPSET:
+        raise ValueError(f"expected an opset from 13 to {MAX_OPSET}, found {text!r}")
+    return int(text)
+
+
+FORMAT = Format(
+    "onnx",
+    "ONNX model (.onnx)",
+    write,
+    order=50,
+    options={"opset": Option("18", f"ONNX opset, 13 to {MAX_OPSET}", _opset)},
+)

@@ -1,0 +1,75 @@
+"""Discovery of formats: the listing of `exporter/formats/`, then of `formats/` in each EXPORTER_PLUGINS directory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from exporter.discovery import discover
+from exporter.errors import UsageError
+from exporter.formats import Format
+from exporter.model import Recipe, recipe_of_id
+from exporter.text import did_you_mean
+
+
+@functools.cache
+def formats() -> Mapping[str, Format | str]:
+    """Format name -> format, or the sentence why its module could not be imported."""
+    found = discover("formats", Format)
+    order = sorted(found, key=lambda n: f.order if isinstance(f := found[n], Format) else 10**6)
+    return {name: found[name] for name in order}
+
+
+def format_named(name: str) -> Format:
+    """Raises `UsageError` with a suggestion for an unknown name, or the reason its module is broken."""
+    found = formats().get(name)
+    if isinstance(found, Format):
+        return found
+    if found is not None:
+        raise UsageError("broken-format", f"the format {name!r} cannot be used: {found}", "")
+    raise UsageError(
+        "unknown-format",
+        f"unknown format {name!r}{did_you_mean(name, formats())}",
+        f"known formats: {', '.join(formats())} (exporter formats)",
+    )
+
+
+def parse_recipe(text: str) -> Recipe:
+    """A recipe from the command line; options equal to the default are dropped, so equal recipes have equal ids.
+
+    Raises:
+        UsageError: unknown format or option, or a value the option cannot take.
+    """
+    try:
+        recipe = recipe_of_id(text)
+    except ValueError as error:
+        raise UsageError("bad-recipe", str(error), "write format:key=value,key=value") from None
+    found = format_named(recipe.format)
+    kept = []
+    for key, value in recipe.options:
+        option = found.options.get(key)
+        if option is None:
+            known = ", ".join(found.options) or "none"
+            raise UsageError(
+                "unknown-option",
+                f"recipe {text!r}: {recipe.format} has no option {key!r}{did_you_mean(key, found.options)}",
+                f"its options: {known}",
+            )
+        try:
+            option.check(value)
+        except ValueError as error:
+            raise UsageError("bad-option", f"recipe {text!r}, option {key}: {error}", option.help) from None
+        if value != option.default:
+            kept.append((key, value))
+    return Recipe(recipe.format, tuple(kept))
+
+
+def default_recipes() -> list[Recipe]:
+    """Every format in its default variant, in writing order."""
+    return [Recipe(name) for name, found in formats().items() if isinstance(found, Format)]
+
+
+def resolved_options(recipe: Recipe) -> dict[str, str]:
+    """Every option of the recipe's format, defaults filled in."""
+    found = format_named(recipe.format)
+    return {k: recipe.option(k, o.default) for k, o in found.options.items()}

@@ -1,0 +1,153 @@
+"""TensorFlow Lite flatbuffer (.tflite), float32.
+
+The route depends on the graph. Without tables and with one signature, the frozen graph is converted and a
+SignatureDef with the source's names is added (four times faster than reading the SavedModel again). Lookup tables
+and several signatures go through the SavedModel. Loops over dynamic shapes (every recurrent Keras layer) cannot be
+converted to builtin ops, so they get a trace of their own with static shapes; what was pinned is recorded, and the
+artifact is then run row by row. Flex ops are never allowed: nothing here or on a phone without the Flex delegate
+runs them. Schema: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter.formats import Format, Refused, Written
+from exporter.model import Entry, NameMap, Signature
+
+if TYPE_CHECKING:
+    from exporter.source.source import Source
+
+_LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
+_TABLES = {"HashTableV2", "LookupTableFindV2"}
+
+
+def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
+    """Convert every signature into one `model.tflite`; pinned signatures get a file of their own.
+
+    Raises:
+        Refused: ops without a builtin TFLite kernel, or a loop over a dimension of unknown size.
+    """
+    import tensorflow as tf
+
+    from exporter.source.trace import graph_ops
+
+    signatures = source.signatures
+    ops = {name: set(graph_ops(source.concrete(name))) for name in signatures}
+    looping = [name for name in signatures if ops[name] & _LOOPS]
+    plain = [name for name in signatures if name not in looping]
+    entries: dict[str, Entry] = {}
+    rewrites: list[str] = []
+    if len(plain) == 1 and not ops[plain[0]] & _TABLES:
+        name = plain[0]
+        model = _from_frozen(source, signatures[name], None)
+        (directory / "model.tflite").write_bytes(model)
+        entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
+    elif plain:
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(source.saved_model), signature_keys=plain)
+        (directory / "model.tflite").write_bytes(_converted(converter))
+        for name in plain:
+            entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
+    for name in looping:
+        pinned = _pin(signatures[name], source.examples.get(name, {}))
+        file = "model.tflite" if len(signatures) == 1 else f"{name}.tflite"
+        (directory / file).write_bytes(_from_frozen(source, signatures[name], pinned))
+        entries[name] = Entry(file, name, NameMap.identity(signatures[name]), pinned)
+        shapes = ", ".join(f"{k} {list(v)}" for k, v in pinned.items())
+        rewrites.append(f"{name}: loops need static shapes in TFLite, pinned to {shapes}")
+    return Written(
+        {n: entries[n] for n in signatures},
+        rewrites=tuple(rewrites),
+        versions={"tensorflow": tf.__version__},
+    )
+
+
+def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
+    """Static input shapes: batch 1, and every other dynamic dimension as in the example inputs."""
+    pinned: dict[str, tuple[int | None, ...]] = {}
+    for spec in signature.inputs:
+        if spec.shape is None:
+            raise Refused(f"input {spec.name!r} has unknown rank, and a loop in TFLite needs static shapes")
+        if None not in spec.shape:
+            continue
+        example = examples.get(spec.name)
+        if example is None:
+            raise Refused(
+                f"input {spec.name!r} {list(spec.shape)} feeds a loop, which TFLite needs in one static size, and no "
+                "example input tells which; give --inputs"
+            )
+        batch = 1 if signature.batched else example[0]
+        pinned[spec.name] = tuple(
+            d if d is not None else (batch if i == 0 else example[i]) for i, d in enumerate(spec.shape)
+        )
+    return pinned
+
+
+def _from_frozen(source: Source, signature: Signature, pinned: dict[str, tuple[int | None, ...]] | None) -> bytes:
+    import tensorflow as tf
+
+    frozen = source.frozen(signature.name, pinned, lower_control_flow=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen.function])
+    return add_signature(_converted(converter), signature.name, frozen.inputs, frozen.outputs)
+
+
+def _converted(converter: Any) -> bytes:
+    """Run the converter with builtin ops only. Raises `Refused` naming the ops that have no builtin kernel."""
+    import os
+    import tensorflow as tf
+
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        with contextlib.redirect_stdout(open(os.devnull, "w")):
+            return bytes(converter.convert())
+    except Exception as error:
+        text = str(error)
+        ops = sorted(set(re.findall(r"tf\.([A-Z]\w+) ?(?:op|\()", text)) | set(re.findall(r"^\s*tf\.(\w+) \(", text)))
+        flex = re.search(r"Flex ops: ([\w, ]+)", text)
+        if flex:
+            ops = sorted(x.removeprefix("Flex").strip() for x in flex.group(1).split(","))
+        if ops or "custom" in text.lower():
+            raise Refused(
+                f"{', '.join(ops) or 'an op'} has no builtin TFLite kernel (Flex and custom ops run in no runtime "
+                "here); use onnx or saved-model"
+            ) from error
+        raise
+
+
+def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> bytes:
+    """Add a SignatureDef to a converted flatbuffer.
+
+    `inputs` and `outputs` map signature names to frozen tensor names, in the order of the function's own flattened
+    arguments and results sorted by name, which is the order the converter keeps.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    parsed = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
+    graph = parsed.subgraphs[0]
+    definition = schema.SignatureDefT()
+    definition.signatureKey = key
+    definition.subgraphIndex = 0
+    definition.inputs = _tensor_maps(schema, graph, sorted(inputs), graph.inputs, inputs)
+    definition.outputs = _tensor_maps(schema, graph, sorted(outputs), graph.outputs, outputs)
+    parsed.signatureDefs = [definition]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _tensor_maps(schema: Any, graph: Any, order: list[str], indices: Any, names: Mapping[str, str]) -> list[Any]:
+    if len(order) != len(indices):
+        raise RuntimeError(f"the converter kept {len(indices)} of {len(order)} tensors: {order}")
+    maps = []
+    for name, index in zip(order, indices, strict=True):
+        entry = schema.TensorMapT()
+        entry.name = name
+        entry.tensorIndex = int(index)
+        maps.append(entry)
+    return maps
+
+
+FORMAT = Format("tflite", "TensorFlow Lite flatbuffer (.tflite)", write, order=60)

@@ -1,0 +1,406 @@
+"""The frozen types every other module speaks: signatures, recipes, artifacts, cases, cells and outcomes.
+
+Nothing here imports more than the standard library, so the host, every Python worker and the command line
+can share one vocabulary without paying for TensorFlow or NumPy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+STAGES = ("build", "convert", "load", "run", "compare", "timeout", "crash", "protocol")
+Stage = Literal["build", "convert", "load", "run", "compare", "timeout", "crash", "protocol"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One named tensor of a signature.
+
+    `dtype` is a name of `exporter.tensors.DTYPES`. `shape` is a tuple with None for each dynamic dimension,
+    or None when even the rank is unknown.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": None if self.shape is None else list(self.shape),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> TensorSpec:
+        shape = data["shape"]
+        return TensorSpec(data["name"], data["dtype"], None if shape is None else tuple(shape))
+
+    def __str__(self) -> str:
+        dims = "?" if self.shape is None else ",".join("?" if d is None else str(d) for d in self.shape)
+        return f"{self.name}: {self.dtype}[{dims}]"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Ordered inputs and outputs of one callable of a source, derived once and binding in every runtime."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __post_init__(self) -> None:
+        for side, specs in (("input", self.inputs), ("output", self.outputs)):
+            names = [s.name for s in specs]
+            if len(set(names)) != len(names):
+                raise ValueError(f"signature {self.name!r} has duplicate {side} names: {names}")
+        if not self.outputs:
+            raise ValueError(f"signature {self.name!r} has no outputs, so there is nothing to compare")
+
+    def input(self, name: str) -> TensorSpec:
+        return next(s for s in self.inputs if s.name == name)
+
+    def output(self, name: str) -> TensorSpec:
+        return next(s for s in self.outputs if s.name == name)
+
+    @property
+    def batched(self) -> bool:
+        """True when every input and output leads with a dynamic (batch) dimension."""
+        return bool(self.inputs) and all(
+            s.shape is not None and len(s.shape) > 0 and s.shape[0] is None
+            for s in (*self.inputs, *self.outputs)
+        )
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "inputs": [s.to_json() for s in self.inputs],
+            "outputs": [s.to_json() for s in self.outputs],
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Signature:
+        return Signature(
+            data["name"],
+            tuple(TensorSpec.from_json(s) for s in data["inputs"]),
+            tuple(TensorSpec.from_json(s) for s in data["outputs"]),
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One format with its options, e.g. `tfjs-graph:shard-size=1MiB`; options that equal the default are absent."""
+
+    format: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The recipe's name in the command line, in reports and (encoded) on disk."""
+        if not self.options:
+            return self.format
+        return self.format + ":" + ",".join(f"{k}={v}" for k, v in self.options)
+
+    @property
+    def directory(self) -> str:
+        """`id` with every character that is special in some file system, URL or shell replaced."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.id)
+
+    def option(self, key: str, default: str) -> str:
+        return dict(self.options).get(key, default)
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """One file of a bundle: path relative to the bundle (POSIX), size in bytes, and sha256 in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> Json:
+        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class NameMap:
+    """What signature names became inside an artifact: signature name -> artifact name, per direction."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    @staticmethod
+    def identity(signature: Signature) -> NameMap:
+        return NameMap({s.name: s.name for s in signature.inputs}, {s.name: s.name for s in signature.outputs})
+
+    def to_json(self) -> Json:
+        return {"inputs": dict(self.inputs), "outputs": dict(self.outputs)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> NameMap:
+        return NameMap(dict(data["inputs"]), dict(data["outputs"]))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one signature of an artifact lives and how to feed it.
+
+    `path` is what a runtime opens, relative to the artifact's directory ("." for a directory format).
+    `key` is the signature's name inside the artifact. `pinned` gives, per input, the static shape the recipe
+    had to fix (None where the signature is dynamic), or is empty when nothing was pinned.
+    """
+
+    path: str
+    key: str
+    names: NameMap
+    pinned: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return {
+            "path": self.path,
+            "key": self.key,
+            "names": self.names.to_json(),
+            "pinned": {k: list(v) for k, v in self.pinned.items()},
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Entry:
+        return Entry(
+            data["path"],
+            data["key"],
+            NameMap.from_json(data["names"]),
+            {k: tuple(v) for k, v in data.get("pinned", {}).items()},
+        )
+
+
+ArtifactStatus = Literal["written", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a recipe wrote, or why it did not.
+
+    `reason` is empty for a written artifact. `code` names the kind of failure (`crash`, `timeout`, `converter` …).
+    `needs_code` is set when reloading needs the source's own classes. `rewrites` lists, in words, everything
+    the writer changed on the way (lowered ops, pinned shapes, elided layers).
+    """
+
+    recipe: Recipe
+    status: ArtifactStatus
+    reason: str = ""
+    code: str = ""
+    explicit: bool = False
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    rewrites: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    needs_code: tuple[str, ...] = ()
+    seconds: float = 0.0
+    bytes: int = 0
+
+    def to_json(self) -> Json:
+        return {
+            "recipe": self.recipe.id,
+            "path": f"artifacts/{self.recipe.directory}",
+            "status": self.status,
+            "reason": self.reason,
+            "code": self.code,
+            "explicit": self.explicit,
+            "signatures": {k: e.to_json() for k, e in self.entries.items()},
+            "unavailable": dict(self.unavailable),
+            "rewrites": list(self.rewrites),
+            "versions": dict(self.versions),
+            "needs_code": list(self.needs_code),
+            "seconds": round(self.seconds, 3),
+            "bytes": self.bytes,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Artifact:
+        return Artifact(
+            recipe=recipe_of_id(data["recipe"]),
+            status=data["status"],
+            reason=data["reason"],
+            code=data["code"],
+            explicit=data["explicit"],
+            entries={k: Entry.from_json(e) for k, e in data["signatures"].items()},
+            unavailable=dict(data["unavailable"]),
+            rewrites=tuple(data["rewrites"]),
+            versions=dict(data["versions"]),
+            needs_code=tuple(data["needs_code"]),
+            seconds=data["seconds"],
+            bytes=data["bytes"],
+        )
+
+
+def recipe_of_id(recipe_id: str) -> Recipe:
+    """Parse `format` or `format:key=value,…` without validating against the known formats.
+
+    Raises:
+        ValueError: an option is not of the form key=value.
+    """
+    format_name, _, tail = recipe_id.partition(":")
+    options = []
+    for item in filter(None, tail.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise ValueError(f"recipe {recipe_id!r}: expected key=value, found {item!r}")
+        options.append((key, value))
+    return Recipe(format_name, tuple(sorted(options)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One named set of inputs with its reference outputs, as two safetensors files of the bundle.
+
+    `origin` says where the numbers come from: `data` (the model's own), `file` (--inputs) or `generated`.
+    """
+
+    name: str
+    signature: str
+    inputs: str
+    reference: str
+    origin: str
+    seed: int
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "signature": self.signature,
+            "inputs": self.inputs,
+            "reference": self.reference,
+            "origin": self.origin,
+            "seed": self.seed,
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Case:
+        return Case(**{k: data[k] for k in ("name", "signature", "inputs", "reference", "origin", "seed")})
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One thing to find out: does this recipe in this runtime agree on this case of this signature?"""
+
+    recipe: str
+    runtime: str
+    signature: str
+    case: str
+
+    def __str__(self) -> str:
+        return f"{self.recipe}/{self.runtime}/{self.signature}/{self.case}"
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """Figures of one output, computed in float64.
+
+    `max_rel` is the largest |a-b| divided by S, the RMS of the reference output over all cases of the signature.
+    `needed` is the factor on the allowed bound that would just pass; `allowed` is the rule in words.
+    `histogram` counts elements by decade of |a-b|/S: exact zeros, then <1e-9 … >=1.
+    """
+
+    name: str
+    max_abs: float
+    max_rel: float
+    sqnr_db: float
+    cosine: float
+    top1: float | None
+    top1_rows: int
+    allowed: str
+    needed: float
+    worst_index: tuple[int, ...]
+    worst_got: Any
+    worst_expected: Any
+    elements: int
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of comparing one set of outputs: `problem` is empty when every gate held."""
+
+    outputs: tuple[OutputComparison, ...]
+    problem: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Passed:
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Mismatched:
+    """The runtime answered, and the answer is wrong. `comparison.code` says at which step: names, dtype, …"""
+
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Failed:
+    """We could not find out: something broke at `stage`. `tail` is the end of the worker's log."""
+
+    stage: Stage
+    code: str
+    message: str
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The format or runtime cannot carry this, and says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Nothing was tried: the runtime is missing, or an earlier step made the cell moot."""
+
+    reason: str
+
+
+Outcome = Passed | Mismatched | Failed | Unsupported | NotRun
+
+OUTCOME_NAMES: Mapping[type, str] = {
+    Passed: "passed",
+    Mismatched: "mismatched",
+    Failed: "failed",
+    Unsupported: "unsupported",
+    NotRun: "not-run",
+}
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A cell with its one outcome. `notes` lists what the reader must know (casts, row by row, S floor)."""
+
+    cell: Cell
+    outcome: Outcome
+    elapsed_ns: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Element gate |a-b| <= atol*S + rtol*|b|, with the reason it may be that wide."""
+
+    rtol: float
+    atol: float
+    why: str
+
+    def __post_init__(self) -> None:
+        if self.rtol < 0 or self.atol < 0:
+            raise ValueError(f"a tolerance cannot be negative: rtol={self.rtol}, atol={self.atol}")
+
+    @property
+    def text(self) -> str:
+        if not self.rtol and not self.atol:
+            return "bit-exact"
+        return f"rtol {self.rtol:g}, atol {self.atol:g}·S"

@@ -1,0 +1,254 @@
+"""What the cells are fed: the model's own data where there is some, else values made up honestly.
+
+Every generated value depends on the seed, the case's name and the input's name alone, so adding a case changes no
+other. Integers need bounds that mean something (an Embedding's rows, own data, or --range); inventing them would
+test the runtime's out-of-range behaviour instead of the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exporter.errors import InputsError
+from exporter.model import Json, Signature, TensorSpec
+from exporter.tensors import DTYPES, Array, Tensors, as_strings, dtype_name, zeros
+from exporter.text import did_you_mean
+
+DYNAMIC_SIZE = 16  # size of a dynamic dimension that nothing else determines
+OTHER_SIZE_STEP = 3
+FLOAT_EXTREME = 10.0
+_ODD_WORDS = (b"", "out-of-vocabulary ø".encode())
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """How cases are made. `ranges` overrides (low, high) per input name."""
+
+    batch_sizes: tuple[int, ...] = (1, 2, 5)
+    samples: int = 16
+    seed: int = 7
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """One case before its reference is known. `optional` cases are dropped, with a note, if the source rejects them."""
+
+    name: str
+    inputs: Tensors
+    origin: str
+    optional: bool = False
+
+
+def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: CaseOptions) -> list[CaseInputs]:
+    """All cases of one signature.
+
+    `own` holds rows of the model's (or the user's) own data; `facts` the value ranges found at the source.
+
+    Raises:
+        InputsError: own data does not fit the signature, or values cannot be made up without --range.
+    """
+    unknown = [n for n in options.ranges if n not in {s.name for s in signature.inputs}]
+    if own is not None:
+        own = fit(signature, own)
+    maker = _Maker(signature, own, facts, options)
+    if not signature.inputs:
+        return [CaseInputs("call", {}, "generated")]
+    if unknown and not own:
+        names = [s.name for s in signature.inputs]
+        raise InputsError(
+            "unknown-input", f"--range names {unknown[0]!r}{did_you_mean(unknown[0], names)}", f"inputs: {names}"
+        )
+    cases = []
+    if signature.batched:
+        if own is not None:
+            rows = min(len(next(iter(own.values()))), options.samples)
+            cases.append(CaseInputs("data", _rows(own, range(rows)), "data"))
+        start = 0
+        for size in options.batch_sizes:
+            name = f"batch-{size}"
+            if own is not None:
+                cases.append(CaseInputs(name, _rows(own, range(start, start + size)), "data"))
+            else:
+                cases.append(CaseInputs(name, maker.random(name, size), "generated"))
+            start += size
+        cases.append(CaseInputs("zeros", maker.zeros(1), "generated"))
+        cases.append(CaseInputs("extremes", maker.extremes(2), "generated"))
+        if any(None in (s.shape or ())[1:] for s in signature.inputs):
+            inputs = maker.random("other-size", 2, grow=OTHER_SIZE_STEP)
+            cases.append(CaseInputs("other-size", inputs, "generated", optional=True))
+        return cases
+    if own is not None:
+        cases.append(CaseInputs("data", own, "data"))
+    else:
+        cases.append(CaseInputs("random", maker.random("random", 2), "generated"))
+    cases.append(CaseInputs("zeros", maker.zeros(1), "generated"))
+    cases.append(CaseInputs("extremes", maker.extremes(2), "generated"))
+    return cases
+
+
+def _rows(own: Tensors, indices: Sequence[int]) -> Tensors:
+    """Rows by index, wrapping around where the data is shorter."""
+    return {n: np.take(a, [i % len(a) for i in indices], axis=0) for n, a in own.items()}
+
+
+def fit(signature: Signature, given: Tensors) -> Tensors:
+    """Check user data against a signature and return it in the signature's dtypes.
+
+    Numbers are converted only where every value survives (a CSV column of 1.0 into int32, never 0.5).
+
+    Raises:
+        InputsError: names, dtypes, shapes or row counts do not fit.
+    """
+    names = [s.name for s in signature.inputs]
+    missing = [n for n in names if n not in given]
+    extra = [n for n in given if n not in names]
+    if missing or extra:
+        lines = [f"missing: {', '.join(missing)}"] if missing else []
+        lines += [f"unknown: {n!r}{did_you_mean(n, missing or names)}" for n in extra]
+        raise InputsError(
+            "input-names",
+            f"the inputs do not fit signature {signature.name!r} ({'; '.join(lines)})",
+            f"expected {', '.join(map(str, signature.inputs))}",
+        )
+    out = {s.name: _fit_one(s, np.asarray(given[s.name])) for s in signature.inputs}
+    if signature.batched:
+        counts = {n: len(a) for n, a in out.items()}
+        if len(set(counts.values())) > 1:
+            raise InputsError("input-rows", f"the inputs have different numbers of rows: {counts}", "")
+        if 0 in counts.values():
+            raise InputsError("input-rows", "the inputs have no rows", "give at least one")
+    return out
+
+
+def _fit_one(spec: TensorSpec, array: Array) -> Array:
+    found = f"{dtype_name(array)}{list(array.shape)}"
+    if spec.shape is not None:
+        same = len(spec.shape) == array.ndim and all(
+            d is None or d == n for d, n in zip(spec.shape, array.shape, strict=True)
+        )
+        if not same:
+            raise InputsError("input-shape", f"input {spec.name!r} is {found}, expected {spec}", "reshape it")
+    if spec.dtype == "string":
+        return as_strings(array)
+    if dtype_name(array) == "string":
+        raise InputsError("input-dtype", f"input {spec.name!r} is {found}, expected {spec}", "give numbers")
+    dtype = DTYPES[spec.dtype][1]
+    if array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):
+        converted = array.astype(dtype)
+    both_float = dtype_name(array) in ("float64", "float32") and spec.dtype in ("float32", "float16", "bfloat16")
+    if not both_float and not np.array_equal(converted.astype(array.dtype), array):
+        raise InputsError(
+            "input-dtype", f"input {spec.name!r} is {found} with values {spec.dtype} cannot hold", f"expected {spec}"
+        )
+    return converted
+
+
+class _Maker:
+    """Generated values of one signature."""
+
+    def __init__(self, signature: Signature, own: Tensors | None, facts: Json, options: CaseOptions) -> None:
+        self._signature = signature
+        self._own = own
+        self._facts = facts
+        self._options = options
+
+    def _shape(self, spec: TensorSpec, batch: int, grow: int = 0) -> tuple[int, ...]:
+        if spec.shape is None:
+            if self._own is None:
+                raise InputsError("unknown-rank", f"input {spec.name!r} has unknown rank", "give --inputs")
+            return tuple(self._own[spec.name].shape)
+        out = []
+        for i, size in enumerate(spec.shape):
+            if size is not None:
+                out.append(size)
+            elif i == 0 and self._signature.batched:
+                out.append(batch)
+            else:
+                known = self._own[spec.name].shape[i] if self._own else DYNAMIC_SIZE
+                out.append(known + grow)
+        return tuple(out)
+
+    def _bounds(self, spec: TensorSpec) -> tuple[float, float] | None:
+        if spec.name in self._options.ranges:
+            return self._options.ranges[spec.name]
+        fact = self._facts.get(spec.name, {})
+        return (fact["low"], fact["high"]) if "low" in fact else None
+
+    def _integer_bounds(self, spec: TensorSpec) -> tuple[int, int]:
+        bounds = self._bounds(spec)
+        if bounds is None:
+            raise InputsError(
+                "range-needed",
+                f"input {spec} takes integers, and nothing tells which values mean something",
+                f"say --range {spec.name}:LOW:HIGH, or give --inputs",
+            )
+        return int(bounds[0]), int(bounds[1])
+
+    def _words(self, spec: TensorSpec) -> list[bytes]:
+        words = self._facts.get(spec.name, {}).get("words", [])
+        return [w.encode("latin-1") for w in words] or [b"alpha", b"beta", b"gamma"]
+
+    def random(self, case: str, batch: int, grow: int = 0) -> Tensors:
+        return {s.name: self._random(s, case, self._shape(s, batch, grow)) for s in self._signature.inputs}
+
+    def _random(self, spec: TensorSpec, case: str, shape: tuple[int, ...]) -> Array:
+        text = f"{self._options.seed}/{self._signature.name}/{case}/{spec.name}"
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+        if spec.dtype == "string":
+            words = [*self._words(spec), *_ODD_WORDS]
+            return _filled([words[i] for i in rng.integers(0, len(words), int(np.prod(shape)))], shape)
+        if spec.dtype == "bool":
+            return rng.integers(0, 2, shape).astype(bool)
+        dtype = DTYPES[spec.dtype][1]
+        if dtype.kind in "iu":
+            low, high = self._integer_bounds(spec)
+            return rng.integers(low, high, shape, endpoint=True).astype(dtype)
+        bounds = self._bounds(spec)
+        values = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
+        if spec.dtype == "complex64":
+            values = values + 1j * rng.standard_normal(shape)
+        return np.asarray(values).astype(dtype)
+
+    def zeros(self, batch: int) -> Tensors:
+        return {s.name: zeros(s.dtype, self._shape(s, batch)) for s in self._signature.inputs}
+
+    def extremes(self, batch: int) -> Tensors:
+        """Row 0 at every input's minimum, row 1 at its maximum (alternating elements where there is no batch)."""
+        out = {}
+        for spec in self._signature.inputs:
+            shape = self._shape(spec, batch)
+            if spec.dtype == "string":
+                low, high = _ODD_WORDS[1], max(self._words(spec), key=len)
+                out[spec.name] = _filled([low if i % 2 == 0 else high for i in range(int(np.prod(shape)))], shape)
+                continue
+            dtype = DTYPES[spec.dtype][1]
+            pair = self._extreme_pair(spec, dtype)
+            values = np.empty(shape, dtype)
+            if self._signature.batched:
+                values[0], values[1:] = pair
+            else:
+                flat = np.asarray([pair[i % 2] for i in range(values.size)], dtype)
+                values = flat.reshape(shape)
+            out[spec.name] = values
+        return out
+
+    def _extreme_pair(self, spec: TensorSpec, dtype: np.dtype) -> tuple[float, float]:
+        if spec.dtype == "bool":
+            return 0, 1
+        if dtype.kind in "iu":
+            return self._integer_bounds(spec)
+        return self._bounds(spec) or (-FLOAT_EXTREME, FLOAT_EXTREME)
+
+
+def _filled(words: list[bytes], shape: tuple[int, ...]) -> Array:
+    flat = np.empty(len(words), dtype=object)
+    for i, word in enumerate(words):
+        flat[i] = word
+    return flat.reshape(shape)

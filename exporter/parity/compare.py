@@ -1,0 +1,248 @@
+"""Comparing outputs with their reference: names, dtype, shape, non-finite pattern, values; the first failure decides.
+
+A pure function in float64. The element gate is |a-b| <= atol*S + rtol*|b| with S the RMS of that output over all
+cases of its signature (floor 1e-7), so that one bound fits logits of 1e3 and probabilities of 1e-3 alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from exporter.model import Comparison, OutputComparison, Signature, TensorSpec, Tolerance
+from exporter.tensors import DTYPES, Array, Tensors, as_strings, dtype_name
+
+SCALE_FLOOR = 1e-7
+HISTOGRAM_DECADES = tuple(range(-9, 1))  # edges 1e-9 … 1e0 of |a-b|/S
+
+
+def scales(references: Mapping[str, Tensors]) -> dict[str, float]:
+    """Output name -> RMS over the finite values of every case's reference, not below the floor."""
+    squares: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for outputs in references.values():
+        for name, array in outputs.items():
+            if dtype_name(array) == "string":
+                continue
+            values = np.abs(_widen(array))
+            values = values[np.isfinite(values)]
+            squares[name] = squares.get(name, 0.0) + float(np.sum(values * values))
+            counts[name] = counts.get(name, 0) + values.size
+    return {n: max(SCALE_FLOOR, math.sqrt(squares[n] / counts[n]) if counts[n] else 0.0) for n in squares}
+
+
+def compare(
+    signature: Signature,
+    got: Tensors,
+    expected: Tensors,
+    scale: Mapping[str, float],
+    tolerance: Callable[[str], Tolerance],
+) -> Comparison:
+    """Compare one set of outputs.
+
+    `tolerance(output name)` gives the gate of each floating output; everything else must be equal.
+    """
+    wanted = [s.name for s in signature.outputs]
+    if set(got) != set(wanted):
+        missing, extra = sorted(set(wanted) - set(got)), sorted(set(got) - set(wanted))
+        problem = "; ".join(
+            p for p in (f"missing outputs: {', '.join(missing)}" if missing else "",
+                        f"unexpected outputs: {', '.join(extra)}" if extra else "") if p
+        )
+        return Comparison((), problem, "names")
+    for spec in signature.outputs:
+        a, b = got[spec.name], expected[spec.name]
+        if dtype_name(a) != dtype_name(b):
+            return Comparison((), f"{spec.name}: dtype {dtype_name(a)}, expected {dtype_name(b)}", "dtype")
+    for spec in signature.outputs:
+        a, b = got[spec.name], expected[spec.name]
+        if a.shape != b.shape:
+            return Comparison((), f"{spec.name}: shape {list(a.shape)}, expected {list(b.shape)}", "shape")
+        if b.size == 0 and not _may_be_empty(spec):
+            return Comparison((), f"{spec.name}: empty, and its signature allows no zero dimension", "empty")
+    for spec in signature.outputs:
+        problem = _non_finite_problem(spec.name, got[spec.name], expected[spec.name])
+        if problem:
+            return Comparison((), problem, "non-finite")
+    results = tuple(
+        _values(s.name, got[s.name], expected[s.name], scale.get(s.name, 1.0), tolerance(s.name))
+        for s in signature.outputs
+    )
+    bad = [r for r in results if not r.needed <= 1]
+    if not bad:
+        return Comparison(results)
+    worst = max(bad, key=lambda r: r.needed)
+    return Comparison(
+        results,
+        f"{worst.name}[{', '.join(map(str, worst.worst_index))}] is {worst.worst_got}, expected "
+        f"{worst.worst_expected}: {worst.needed:.3g} times the allowed bound ({worst.allowed})",
+        "values",
+    )
+
+
+def _may_be_empty(spec: TensorSpec) -> bool:
+    return spec.shape is None or any(d is None or d == 0 for d in spec.shape)
+
+
+def _widen(array: Array) -> Array:
+    wide = np.complex128 if array.dtype.kind == "c" else np.float64
+    return array.astype(wide)
+
+
+def _is_float(array: Array) -> bool:
+    return dtype_name(array) in ("float16", "bfloat16", "float32", "float64", "complex64")
+
+
+def _parts(array: Array) -> list[Array]:
+    wide = _widen(array)
+    return [wide.real, wide.imag] if wide.dtype.kind == "c" else [wide]
+
+
+def _non_finite_problem(name: str, got: Array, expected: Array) -> str:
+    if not _is_float(got):
+        return ""
+    for a, b in zip(_parts(got), _parts(expected), strict=True):
+        for word, test in (("NaN", np.isnan), ("+Infinity", np.isposinf), ("-Infinity", np.isneginf)):
+            differs = test(a) != test(b)
+            if differs.any():
+                index = tuple(int(i) for i in np.argwhere(differs)[0]) if differs.ndim else ()
+                return (
+                    f"{name}[{', '.join(map(str, index))}] is {number(a[index])}, expected {number(b[index])}: "
+                    f"{word} in {int(differs.sum())} places where the other has none"
+                )
+    return ""
+
+
+def number(value: Any) -> Any:
+    """A value as JSON carries it: Python scalars, non-finite ones as strings, bytes as text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    item = value.item() if hasattr(value, "item") else value
+    if isinstance(item, complex):
+        return str(item)
+    if isinstance(item, float) and not math.isfinite(item):
+        return "NaN" if math.isnan(item) else ("Infinity" if item > 0 else "-Infinity")
+    return item
+
+
+def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tolerance) -> OutputComparison:
+    if not _is_float(expected):
+        return _exact(name, got, expected)
+    a, b = _widen(got), _widen(expected)
+    finite = np.isfinite(a) & np.isfinite(b)
+    error = np.where(finite, np.abs(np.where(finite, a, 0) - np.where(finite, b, 0)), 0.0)
+    bound = tolerance.atol * scale + tolerance.rtol * np.where(finite, np.abs(b), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(error == 0, 0.0, error / bound)
+    needed = float(ratio.max()) if ratio.size else 0.0
+    worst = _index(ratio if needed > 0 else error)
+    x, y = np.where(finite, a, 0).reshape(-1), np.where(finite, b, 0).reshape(-1)
+    rate, rows = _top1(a, b, error) if finite.all() else (None, 0)
+    return OutputComparison(
+        name=name,
+        max_abs=float(error.max()) if error.size else 0.0,
+        max_rel=float(error.max() / scale) if error.size else 0.0,
+        sqnr_db=_sqnr(y, error.reshape(-1)),
+        cosine=_cosine(x, y),
+        top1=rate,
+        top1_rows=rows,
+        allowed=tolerance.text,
+        needed=needed,
+        worst_index=worst,
+        worst_got=number(got[worst]) if got.size else None,
+        worst_expected=number(expected[worst]) if got.size else None,
+        elements=int(got.size),
+        histogram=_histogram(error.reshape(-1) / scale),
+    )
+
+
+def _exact(name: str, got: Array, expected: Array) -> OutputComparison:
+    if dtype_name(expected) == "string":
+        got, expected = as_strings(got), as_strings(expected)
+        differs = np.asarray(got != expected, dtype=bool)
+        error = differs.astype(np.float64)
+    else:
+        differs = got != expected
+        # int64 and uint64 differences do not fit float64 exactly; Python integers do
+        pairs = zip(got[differs].tolist(), expected[differs].tolist(), strict=True)
+        error = np.zeros(got.shape)
+        error[differs] = [abs(int(x) - int(y)) for x, y in pairs]
+    equal = not differs.any()
+    worst = _index(error)
+    return OutputComparison(
+        name=name,
+        max_abs=float(error.max()) if error.size else 0.0,
+        max_rel=0.0 if equal else math.inf,
+        sqnr_db=math.inf if equal else 0.0,
+        cosine=1.0 if equal else 0.0,
+        top1=None,
+        top1_rows=0,
+        allowed="equal",
+        needed=0.0 if equal else math.inf,
+        worst_index=worst,
+        worst_got=number(got[worst]) if got.size else None,
+        worst_expected=number(expected[worst]) if got.size else None,
+        elements=int(got.size),
+        histogram=_histogram(np.where(differs.reshape(-1), 1.0, 0.0)),
+    )
+
+
+def _index(values: Array) -> tuple[int, ...]:
+    if not values.size or not values.ndim:
+        return ()
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape))
+
+
+def _sqnr(reference: Array, error: Array) -> float:
+    """Signal to error ratio in dB: 10 log10(sum b^2 / sum (a-b)^2); Infinity for no error."""
+    noise, signal = float(np.sum(error * error)), float(np.sum(np.abs(reference) ** 2))
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def _cosine(a: Array, b: Array) -> float:
+    product = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if product == 0:
+        return 1.0 if np.array_equal(a, b) else 0.0
+    return float(min(1.0, max(-1.0, np.real(np.vdot(b, a)) / product)))
+
+
+def _top1(got: Array, expected: Array, error: Array) -> tuple[float | None, int]:
+    """Agreement of argmax over the last axis, over rows whose reference margin exceeds twice the row's error."""
+    if got.ndim < 2 or got.shape[-1] < 2 or got.dtype.kind == "c":
+        return None, 0
+    a, b = got.reshape(-1, got.shape[-1]), expected.reshape(-1, got.shape[-1])
+    ordered = np.sort(b, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 2 * error.reshape(b.shape).max(axis=1)
+    if not clear.any():
+        return None, 0
+    agree = a.argmax(axis=1) == b.argmax(axis=1)
+    return float(agree[clear].mean()), int(clear.sum())
+
+
+def _histogram(relative: Array) -> tuple[int, ...]:
+    """Counts: exact zeros, below 1e-9, then one bin per decade, the last open (>= 1)."""
+    zero = int((relative == 0).sum())
+    edges = np.array([0.0, *(10.0**d for d in HISTOGRAM_DECADES), np.inf])
+    counts, _ = np.histogram(relative[relative > 0], bins=edges)
+    return (zero, *(int(c) for c in counts))
+
+
+def accept_casts(
+    signature: Signature, got: Tensors, casts: Mapping[str, str]
+) -> tuple[Tensors, tuple[str, ...]]:
+    """Undo the runtime's declared casts on outputs, value preserving, and say which were undone."""
+    out, notes = dict(got), []
+    for spec in signature.outputs:
+        declared = casts.get(spec.dtype)
+        if spec.name not in got or declared is None or dtype_name(got[spec.name]) != declared:
+            continue
+        wide = got[spec.name].astype(DTYPES[spec.dtype][1])
+        if np.array_equal(wide.astype(got[spec.name].dtype), got[spec.name]):
+            out[spec.name] = wide
+            notes.append(f"output {spec.name}: {declared} read as {spec.dtype} (declared cast)")
+    return out, tuple(notes)

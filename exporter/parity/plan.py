@@ -1,0 +1,26 @@
+"""Which cells a bundle has: a pure function, so that a missing cell can be noticed and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from exporter.bundle import Bundle
+from exporter.model import Cell
+from exporter.runtimes import Runtime
+
+NO_RUNTIME = "none"
+
+
+def plan(bundle: Bundle, runtimes: Iterable[Runtime]) -> tuple[Cell, ...]:
+    """Every (recipe, runtime, signature, case), written or not, in the bundle's order.
+
+    A recipe whose format none of `runtimes` executes gets cells of the runtime `none`, so that it stays visible.
+    """
+    chosen: Sequence[Runtime] = tuple(runtimes)
+    cells = []
+    for artifact in bundle.artifacts:
+        accepting = [r.name for r in chosen if artifact.recipe.format in r.formats] or [NO_RUNTIME]
+        for runtime in accepting:
+            for case in bundle.cases:
+                cells.append(Cell(artifact.recipe.id, runtime, case.signature, case.name))
+    return tuple(cells)

@@ -1,0 +1,54 @@
+"""The runtimes that execute artifacts: one small module per family in this directory, found by listing it.
+
+A module defines `RUNTIME` or `RUNTIMES`: what each accepts and how its worker is started. What a worker can carry
+(dtypes, casts) it declares itself in its `hello`, and the tests prove it with identity artifacts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+class Missing(Exception):
+    """The runtime cannot be started on this machine. `hint` is the command that fixes it."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds a worker may take to start, to load an artifact, and to run one case."""
+
+    start: float = 120
+    load: float = 120
+    run: float = 300
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One program that executes artifacts in one numerically relevant way.
+
+    `command()` returns the worker's argv or raises `Missing`. `kind` selects the tolerance rows. `default` is False
+    for a runtime that runs only on request. `needs_code` is True when loading can need the source's own classes,
+    which then follow the command as `--custom FILE`.
+    """
+
+    name: str
+    title: str
+    formats: tuple[str, ...]
+    kind: str
+    command: Callable[[], list[str]]
+    default: bool = True
+    needs_code: bool = False
+    limits: Limits = Limits()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def python_worker(module: str, *arguments: str) -> Callable[[], list[str]]:
+    """The argv of a Python worker in this interpreter's own environment."""
+    return lambda: [sys.executable, "-X", "faulthandler", "-m", f"exporter.workers.{module}", *arguments]

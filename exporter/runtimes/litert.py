@@ -1,0 +1,29 @@
+"""TFLite files in LiteRT's Python interpreter, with its default delegate, without, and with the reference kernels."""
+
+from exporter.runtimes import Limits, Runtime, python_worker
+
+RUNTIMES = (
+    Runtime(
+        name="litert",
+        title="LiteRT with its default delegate (XNNPACK)",
+        formats=("tflite",),
+        kind="cpu",
+        command=python_worker("litert", "litert"),
+    ),
+    Runtime(
+        name="litert-no-delegate",
+        title="LiteRT's own optimized kernels, no delegate",
+        formats=("tflite",),
+        kind="cpu",
+        command=python_worker("litert", "litert-no-delegate"),
+    ),
+    Runtime(
+        name="litert-reference",
+        title="LiteRT's reference kernels (40 times slower)",
+        formats=("tflite",),
+        kind="cpu",
+        command=python_worker("litert", "litert-reference"),
+        default=False,
+        limits=Limits(run=3600),
+    ),
+)

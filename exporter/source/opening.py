@@ -1,0 +1,193 @@
+"""Opening a source by its description: dispatch on kind, own data, value ranges, staging."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporter import reference, tensors
+from exporter.errors import InputsError, SourceError
+from exporter.model import Json
+from exporter.source import loaders
+from exporter.source.source import Source
+from exporter.tensors import Tensors
+
+OWN_ROWS = 64  # rows of own data that are handed over; ranges are taken over all of it
+
+
+def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
+    """Open, stage and describe a source.
+
+    `spec` holds `kind` (reference, keras, saved-model, callable or staged), `path`, and where they apply `name`,
+    `callable`, `signature`, `custom`, `train`, `inputs` (file.py:fn).
+
+    Returns:
+        the source, and the facts a host needs: identity, training metrics, own data files, value ranges.
+    """
+    import keras
+
+    keras.utils.set_random_seed(7)
+    began = time.monotonic()
+    code = loaders.load_code(Path(spec["custom"])) if spec.get("custom") else None
+    facts: Json = {"metrics": {}}
+    own: Mapping[str, Tensors] = {}
+    kind, path = spec["kind"], Path(spec["path"])
+    if kind == "reference":
+        source, own, facts["metrics"] = _reference_model(spec, path, staging)
+    elif kind == "keras":
+        source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
+    elif kind == "saved-model":
+        source = loaders.from_saved_model(path, staging, spec.get("signature"))
+    elif kind == "callable":
+        source = _callable(spec, path, staging)
+    elif kind == "staged":
+        source = _staged(spec, staging, code)
+    else:
+        raise SourceError("unknown-kind", f"unknown kind of source {kind!r}", "")
+    if spec.get("signature") and kind != "saved-model":
+        source.calls = _only(source.calls, spec["signature"])
+    source.stage()
+    if spec.get("inputs"):
+        own = _inputs_function(spec["inputs"], source)
+    facts.update(describe(source, own, staging))
+    facts["seconds"] = round(time.monotonic() - began, 3)
+    facts["source"] = {"kind": kind, "digest": loaders.file_digest(path) if path.exists() else ""}
+    return source, facts
+
+
+def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
+    """Value ranges per input, and own data as files: what a host needs to make cases."""
+    files = {}
+    for name, arrays in own.items():
+        if name in source.calls:
+            file = staging / f"own-{name}.safetensors"
+            tensors.save(file, {k: np.asarray(v)[:OWN_ROWS] for k, v in arrays.items()})
+            files[name] = str(file)
+    return {
+        "own": files,
+        "ranges": {name: _ranges(source, name, own.get(name)) for name in source.calls},
+        "needs_code": list(source.needs_code),
+    }
+
+
+def _reference_model(
+    spec: Mapping[str, Any], path: Path, staging: Path
+) -> tuple[Source, Mapping[str, Tensors], dict[str, float]]:
+    module = loaders.load_code(path)
+    model = module.build()
+    data = module.data()
+    metrics: dict[str, float] = {}
+    if spec.get("train", True):
+        metrics = {k: float(v) for k, v in module.train(model, data).items()}
+        missed = reference.missed(module.QUALITY, metrics)
+        if missed:
+            raise SourceError("quality", f"training {spec['name']} missed its quality: {'; '.join(missed)}", "")
+    functions = module.signatures(model) if hasattr(module, "signatures") else None
+    source = loaders.from_callable(model, staging, functions)
+    if hasattr(module, "cases"):
+        own = {k: dict(v) for k, v in module.cases(data).items()}
+    else:
+        own = {next(iter(source.calls)): dict(data.test.inputs)}
+    return source, own, metrics
+
+
+def _callable(spec: Mapping[str, Any], path: Path, staging: Path) -> Source:
+    module = loaders.load_code(path)
+    builder = getattr(module, spec["callable"], None)
+    if not callable(builder):
+        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise SourceError(
+            "no-such-callable", f"{path} has no callable {spec['callable']!r}", f"it has: {', '.join(names)}"
+        )
+    try:
+        result = builder()
+    except Exception as error:
+        raise SourceError(
+            "builder-failed", f"{spec['callable']}() raised {type(error).__name__}: {error}", "see the log"
+        ) from error
+    return loaders.from_callable(result, staging)
+
+
+def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
+    """What a crashed worker left: the Keras model where its classes can be had, else its SavedModel."""
+    keras_file = staging / "model.keras"
+    if keras_file.exists() and not spec.get("graph_only"):
+        if spec.get("module"):
+            code = loaders.load_code(Path(spec["module"]))
+        try:
+            return loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+        except SourceError:
+            pass
+    return loaders.from_saved_model(staging / "saved_model", staging, None)
+
+
+def _only(calls: Mapping[str, Any], name: str) -> dict[str, Any]:
+    if name not in calls:
+        raise SourceError(
+            "no-such-signature", f"the source has no signature {name!r}", f"it has: {', '.join(calls)}"
+        )
+    return {name: calls[name]}
+
+
+def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
+    file, _, function = text.rpartition(":")
+    module = loaders.load_code(Path(file))
+    if not callable(getattr(module, function, None)):
+        raise InputsError("no-such-callable", f"{file} has no callable {function!r}", "")
+    result = getattr(module, function)()
+    if not isinstance(result, Mapping) or not result:
+        raise InputsError(
+            "bad-inputs", f"{text} returned a {type(result).__name__}, expected a dict of arrays by input name", ""
+        )
+    if all(isinstance(v, Mapping) for v in result.values()):
+        return {str(k): dict(v) for k, v in result.items()}
+    if len(source.calls) != 1:
+        raise InputsError(
+            "bad-inputs",
+            f"the source has several signatures ({', '.join(source.calls)})",
+            "return {signature: {input: array}}, or choose one with --signature",
+        )
+    return {next(iter(source.calls)): dict(result)}
+
+
+def _ranges(source: Source, signature: str, own: Tensors | None) -> Json:
+    """What honest made-up values look like, per input: bounds of own data, else of the Embedding or lookup."""
+    out: Json = {}
+    vocabulary = _vocabulary(source.keras_model)
+    limit = _embedding_limit(source.keras_model)
+    for name, spec in source.calls[signature].specs.items():
+        if own is not None and name in own and np.asarray(own[name]).size:
+            values = np.asarray(own[name])
+            if values.dtype.kind in "OSU":
+                words = tensors.as_strings(values).reshape(-1).tolist()
+                out[name] = {"words": sorted({w.decode("latin-1") for w in words})[:200], "why": "own data"}
+            else:
+                out[name] = {"low": values.min().item(), "high": values.max().item(), "why": "own data"}
+        elif spec.dtype.is_integer and limit is not None:
+            out[name] = {"low": 0, "high": limit - 1, "why": f"an Embedding of {limit} rows"}
+        elif spec.dtype.name == "string" and vocabulary:
+            words = [w.encode().decode("latin-1") for w in vocabulary[:200]]
+            out[name] = {"words": words, "why": "the vocabulary of a StringLookup"}
+    return out
+
+
+def _layers(model: Any) -> list[Any]:
+    return [] if model is None else list(model._flatten_layers(include_self=False, recursive=True))
+
+
+def _embedding_limit(model: Any) -> int | None:
+    sizes = [layer.input_dim for layer in _layers(model) if type(layer).__name__ == "Embedding"]
+    return min(sizes) if sizes else None
+
+
+def _vocabulary(model: Any) -> list[str]:
+    return [
+        str(word)
+        for layer in _layers(model)
+        if type(layer).__name__ == "StringLookup"
+        for word in layer.get_vocabulary(include_special_tokens=False)
+    ]

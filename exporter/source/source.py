@@ -1,0 +1,169 @@
+"""A source that has been opened: its signatures, its reference outputs, and what the writers start from.
+
+The model is loaded, traced and frozen at most once. At opening, everything a later process needs is staged as
+files (`model.keras` where there is a Keras model, and `saved_model/`), so that a worker that replaces a crashed
+one continues with the very same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from exporter.errors import SourceError
+from exporter.formats import Refused
+from exporter.model import NameMap, Signature
+from exporter.source.trace import FrozenGraph, freeze, named_function, signature_of
+from exporter.tensors import Tensors, as_strings
+
+Shapes = Mapping[str, tuple[int | None, ...]]
+
+
+@dataclass(frozen=True)
+class NamedCall:
+    """One signature as a function of keyword tensors; `layer_names` only for Keras models."""
+
+    specs: Mapping[str, tf.TensorSpec]
+    outputs: tuple[str, ...] | None
+    call: Callable[..., Mapping[str, tf.Tensor]]
+    layer_names: NameMap | None = None
+
+
+@dataclass
+class Source:
+    """What the writers see. `trackable` is the object whose resources (tables) a SavedModel must keep alive."""
+
+    calls: Mapping[str, NamedCall]
+    trackables: tuple[Any, ...]
+    variables: tuple[Any, ...]
+    staging: Path
+    keras_model: Any = None
+    needs_code: tuple[str, ...] = ()
+    examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    _signatures: dict[str, Signature] = field(default_factory=dict)
+    _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
+
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """Signature name -> signature, in the source's order; derived once, from the trace."""
+        if not self._signatures:
+            for name, call in self.calls.items():
+                concrete = self.concrete(name)
+                outputs = call.outputs or tuple(concrete.structured_outputs)
+                derived = signature_of(name, concrete, call.specs, outputs)
+                self._signatures[name] = _with_keras_shapes(derived, self.keras_model, call)
+        return self._signatures
+
+    @property
+    def saved_model(self) -> Path:
+        """The staged SavedModel with every signature."""
+        return self.staging / "saved_model"
+
+    @property
+    def keras_file(self) -> Path:
+        return self.staging / "model.keras"
+
+    def keras_names(self, signature: str) -> NameMap:
+        """Signature names -> names of the Keras input and output layers (a repeated name gets `/1`, `/2` …)."""
+        names = self.calls[signature].layer_names
+        if names is None:
+            raise Refused("the source is not a Keras model, so it has no Keras layers")
+        return names
+
+    def concrete(self, signature: str, pinned: Shapes | None = None) -> Any:
+        """The traced function of one signature, with some input shapes fixed if `pinned` says so."""
+        key = (signature, tuple(sorted((pinned or {}).items())))
+        if key not in self._traces:
+            call = self.calls[signature]
+            specs = {
+                n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()
+            }
+            self._traces[key] = named_function(signature, call.call, specs)
+        return self._traces[key]
+
+    def frozen(
+        self, signature: str, pinned: Shapes | None = None, *, lower_control_flow: bool = True
+    ) -> FrozenGraph:
+        """The frozen graph of one signature, its names in signature order. Raises `Refused` as `trace.freeze`."""
+        key = (signature, tuple(sorted((pinned or {}).items())), lower_control_flow)
+        if key not in self._frozen:
+            graph = freeze(self.concrete(signature, pinned), lower_control_flow=lower_control_flow)
+            contract = self.signatures[signature]
+            self._frozen[key] = FrozenGraph(
+                graph.graph_def,
+                {s.name: graph.inputs[s.name] for s in contract.inputs},
+                {s.name: graph.outputs[s.name] for s in contract.outputs},
+                graph.function,
+            )
+        return self._frozen[key]
+
+    def reference(self, signature: str, inputs: Tensors) -> Tensors:
+        """The source's own outputs, eager on the CPU, in inference mode and in their own dtypes.
+
+        Raises:
+            SourceError: the model itself cannot run these inputs.
+        """
+        call = self.calls[signature]
+        try:
+            with tf.device("/CPU:0"):
+                tensors = {n: tf.constant(inputs[n], s.dtype) for n, s in call.specs.items()}
+                results = call.call(**tensors)
+        except Exception as error:
+            raise SourceError(
+                "reference",
+                f"the source itself fails on these inputs of signature {signature!r}: {first_line(error)}",
+                "give inputs the model accepts with --inputs, or bounds with --range",
+            ) from error
+        out: Tensors = {}
+        for name, tensor in results.items():
+            array = tensor.numpy()
+            out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
+        return out
+
+    def stage(self) -> None:
+        """Write `model.keras` and `saved_model/` into the staging directory, once."""
+        if self.keras_model is not None and not self.keras_file.exists():
+            self.keras_model.save(self.keras_file)
+        if not self.saved_model.exists():
+            save_saved_model(self, self.saved_model)
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
+
+
+def save_saved_model(source: Source, path: Path) -> None:
+    """Save every signature of a source as a SavedModel whose names are the signature's.
+
+    The raw variables are tracked as well as their owner: Keras 3's own Variable exports a second tf.Variable, and
+    a session loader (TensorFlow Java, Serving, the C API) restores only that copy.
+    """
+    module = tf.Module()
+    module.source = [t for t in source.trackables]
+    module.raw_variables = list(source.variables)
+    signatures = {name: source.concrete(name) for name in source.calls}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+
+
+def _with_keras_shapes(signature: Signature, model: Any, call: NamedCall) -> Signature:
+    """Static output dimensions that Keras knows and TensorFlow's shape inference loses behind loops."""
+    functional = getattr(model, "_functional", None) or model
+    tensors = getattr(functional, "outputs", None)
+    if not tensors or call.layer_names is None or len(tensors) != len(signature.outputs):
+        return signature
+    merged = []
+    for spec, tensor in zip(signature.outputs, tensors, strict=True):
+        known = tuple(tensor.shape)
+        if spec.shape is None or len(spec.shape) != len(known):
+            merged.append(spec)
+            continue
+        shape = tuple(d if d is not None else k for d, k in zip(spec.shape, known, strict=True))
+        merged.append(type(spec)(spec.name, spec.dtype, (spec.shape[0], *shape[1:]) if shape else shape))
+    return Signature(signature.name, signature.inputs, tuple(merged))

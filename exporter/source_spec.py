@@ -1,0 +1,57 @@
+"""What a SOURCE argument means: a reference model's name, a file, a directory, or module.py:callable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter import reference
+from exporter.errors import SourceError, UsageError
+from exporter.text import did_you_mean
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source before it is opened. `name` is what its bundle is called by default."""
+
+    kind: str
+    path: Path
+    name: str
+    text: str
+    callable: str = ""
+
+
+def parse_source(text: str) -> SourceSpec:
+    """Decide what `text` names; existing paths win over reference models' names.
+
+    Raises:
+        UsageError: nothing of that name exists.
+        SourceError: a file of a kind that is no source.
+    """
+    path = Path(text)
+    file, colon, function = text.rpartition(":")
+    if colon and file.endswith(".py"):
+        if not function.isidentifier():
+            raise UsageError("bad-source", f"{text!r} names no callable", "write path/to/module.py:callable")
+        return SourceSpec("callable", Path(file).absolute(), function, text, function)
+    if path.is_dir():
+        if (path / "bundle.json").is_file() and not (path / "saved_model.pb").is_file():
+            raise UsageError("bad-source", f"{path} is a bundle, not a source", f"run exporter verify {path}")
+        return SourceSpec("saved-model", path.absolute(), path.absolute().name, text)
+    if path.suffix in (".keras", ".h5", ".hdf5"):
+        if not path.exists():
+            raise SourceError("missing-file", f"there is no file {path}", "check the path")
+        return SourceSpec("keras", path.absolute(), path.stem, text)
+    if text in reference.names():
+        return SourceSpec("reference", reference.path_of(text), text, text)
+    if path.suffix == ".py" and path.exists():
+        raise UsageError("bad-source", f"{path} is a module", f"name its callable: {path}:build")
+    if path.exists():
+        raise SourceError(
+            "unknown-kind", f"{path} is not a kind of source", "give a .keras or .h5 file, or a SavedModel directory"
+        )
+    raise UsageError(
+        "unknown-source",
+        f"there is no file and no reference model {text!r}{did_you_mean(text, reference.names())}",
+        "give a .keras or .h5 file, a SavedModel directory, module.py:callable, or a name from exporter models",
+    )

@@ -1,0 +1,118 @@
+"""The source worker: opens the source once, computes the reference, and runs every writer.
+
+Ops: `open` (build or load, stage, describe), `reference` (own outputs for a file of inputs), `write` (one recipe
+into one directory), `bye`. TensorFlow is imported once per conversion, here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from exporter import reference, tensors
+from exporter.errors import SourceError
+from exporter.formats import Refused
+from exporter.formats.registry import format_named
+from exporter.model import Json
+from exporter.workers.serve import Unsupported, serve
+
+if TYPE_CHECKING:
+    from exporter.source.source import Source
+
+
+class SourceHandler:
+    """The ops of the source worker over one `Source`; also used in the caller's process for a model object."""
+
+    def __init__(self, source: Source | None = None) -> None:
+        self.source = source
+
+    def __call__(self, op: str, request: Mapping[str, Any]) -> Json:
+        return getattr(self, f"_op_{op}")(request)  # type: ignore[no-any-return]
+
+    def _op_hello(self, request: Mapping[str, Any]) -> Json:
+        return {
+            "protocol": 1,
+            "runtime": "source",
+            "versions": versions(),
+            "formats": [],
+            "dtypes": [],
+            "casts": {},
+        }
+
+    def _op_open(self, request: Mapping[str, Any]) -> Json:
+        from exporter.source import opening
+
+        self.source, facts = opening.open_source(request["spec"], Path(request["staging"]))
+        return {
+            "source": facts.pop("source"),
+            "signatures": [s.to_json() for s in self.source.signatures.values()],
+            "facts": facts,
+        }
+
+    def _op_reference(self, request: Mapping[str, Any]) -> Json:
+        inputs = tensors.load(request["inputs"])
+        began = time.perf_counter_ns()
+        outputs = self._opened().reference(request["signature"], inputs)
+        elapsed = time.perf_counter_ns() - began
+        tensors.save(request["outputs"], outputs)
+        return {"elapsed_ns": elapsed}
+
+    def _op_write(self, request: Mapping[str, Any]) -> Json:
+        source = self._opened()
+        source.examples = {
+            s: {n: tuple(shape) for n, shape in inputs.items()} for s, inputs in request["examples"].items()
+        }
+        try:
+            written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
+        except Refused as refusal:
+            raise Unsupported(str(refusal)) from refusal
+        return {
+            "entries": {k: e.to_json() for k, e in written.entries.items()},
+            "unavailable": dict(written.unavailable),
+            "rewrites": list(written.rewrites),
+            "versions": dict(written.versions),
+            "needs_code": list(written.needs_code),
+        }
+
+    def _opened(self) -> Source:
+        if self.source is None:
+            raise SourceError("not-open", "no source is open", "send `open` first")
+        return self.source
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the reference."""
+    import keras
+    import numpy
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def quiet() -> None:
+    """Silence what TensorFlow and the converters say on every run; errors still reach the log."""
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+
+
+def main() -> None:
+    quiet()
+    serve(SourceHandler())
+
+
+if __name__ == "__main__":
+    main()
