@@ -14,11 +14,12 @@ import exporter
 from exporter.bundle import Bundle, building, publish, write_bytes, write_json
 from exporter.convert import ConvertOptions, choose_recipes, write_bundle
 from exporter.errors import UsageError
-from exporter.model import CellResult, Json
+from exporter.model import CellResult, Comparison, Json, Signature, TensorSpec, Tolerance
 from exporter.parity.environment import cpu
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.report import Report
 from exporter.parity.run import RunOptions, RunResult, run_cells
+from exporter.parity.tolerance import Overrides
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.source_spec import SourceSpec, parse_source
@@ -183,3 +184,151 @@ def write_reports(report: Report, directory: Path) -> None:
 
     write_json(directory / "report.json", report.to_json())
     write_bytes(directory / "report.html", render(report).encode())
+
+
+def copy_reports(report: Report, extra: Mapping[str, Path]) -> None:
+    """Write the report to further places: `json` and `html` -> path."""
+    from exporter.parity.html import render
+
+    for kind, path in extra.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "json":
+            write_json(path, report.to_json())
+        else:
+            write_bytes(path, render(report).encode())
+
+
+def train(
+    name: str, output: PathLike | None = None, *, timeout: float | None = None, progress: Progress = _silent
+) -> Json:
+    """Train a reference model and save it beside its metrics.
+
+    Returns:
+        {"name", "metrics", "quality", "model": path, "seconds"}; `metrics.json` in the directory holds the same.
+
+    Raises:
+        UsageError: no such model. SourceError: training failed or missed its quality.
+    """
+    import shutil
+    import tempfile
+
+    from exporter import reference
+    from exporter.convert import train_reference
+    from exporter.text import did_you_mean
+
+    if name not in reference.names():
+        raise UsageError(
+            "unknown-model",
+            f"there is no reference model {name!r}{did_you_mean(name, reference.names())}",
+            f"they are: {', '.join(reference.names())}",
+        )
+    destination = Path(output) if output is not None else Path("build") / "trained" / name
+    progress(f"training {name}")
+    with tempfile.TemporaryDirectory(prefix="exporter-train-") as scratch:
+        facts = train_reference(name, Path(scratch), timeout or 3600.0)
+        staged = Path(scratch) / "staging"
+        destination.mkdir(parents=True, exist_ok=True)
+        keras_file = staged / "model.keras"
+        if keras_file.exists():
+            model = destination / "model.keras"
+            write_bytes(model, keras_file.read_bytes())
+        else:
+            model = destination / "saved_model"
+            shutil.rmtree(model, ignore_errors=True)
+            shutil.copytree(staged / "saved_model", model)
+    result = {
+        "name": name,
+        "metrics": facts["metrics"],
+        "quality": facts["quality"],
+        "model": str(model),
+        "seconds": facts["seconds"],
+    }
+    write_json(destination / "metrics.json", result)
+    return result
+
+
+def run(
+    artifact: PathLike,
+    inputs: str,
+    outputs: PathLike,
+    *,
+    runtime: str | None = None,
+    signature: str | None = None,
+    custom: Path | None = None,
+    timeout: float | None = None,
+    progress: Progress = _silent,
+) -> Json:
+    """Run one artifact in one runtime on a file of inputs, and write its outputs.
+
+    Returns:
+        {"runtime", "versions", "elapsed_ns", "outputs": [{"name", "dtype", "shape"}]}.
+    """
+    from exporter.single import check_output_kind, run_single, write_outputs
+    from exporter.tensors import dtype_name
+
+    check_output_kind(Path(outputs))
+    progress(f"running {artifact}")
+    done = run_single(Path(artifact), inputs, runtime=runtime, signature=signature, custom=custom, timeout=timeout)
+    write_outputs(Path(outputs), done.outputs)
+    return {
+        "runtime": done.runtime,
+        "versions": dict(done.versions),
+        "elapsed_ns": done.elapsed_ns,
+        "outputs": [{"name": n, "dtype": dtype_name(a), "shape": list(a.shape)} for n, a in done.outputs.items()],
+    }
+
+
+def compare_files(
+    a: PathLike,
+    b: PathLike,
+    *,
+    inputs: str | None = None,
+    runtime: str | None = None,
+    signature: str | None = None,
+    custom: Path | None = None,
+    overrides: Overrides | None = None,
+    timeout: float | None = None,
+    progress: Progress = _silent,
+) -> Comparison:
+    """Compare two output files, or two artifacts run on the same inputs; `b` is the expected one.
+
+    The gate is rtol 1e-4, atol 1e-5 of the RMS unless `overrides` says otherwise.
+    """
+    from exporter.parity.compare import compare, scales
+    from exporter.parity.tolerance import overridden
+    from exporter.single import OUTPUT_KINDS, read_outputs, run_single
+    from exporter.tensors import Tensors, dtype_name
+
+    def outputs_of(path: Path) -> Tensors:
+        if path.suffix in OUTPUT_KINDS and path.name != "model.json":
+            return read_outputs(path)
+        if inputs is None:
+            raise UsageError(
+                "inputs-needed", f"{path} is an artifact, and nothing says what to feed it", "give --inputs"
+            )
+        progress(f"running {path}")
+        return run_single(path, inputs, runtime=runtime, signature=signature, custom=custom, timeout=timeout).outputs
+
+    got, expected = outputs_of(Path(a)), outputs_of(Path(b))
+    specs = tuple(TensorSpec(n, dtype_name(x), tuple(x.shape)) for n, x in expected.items())
+    if not specs:
+        raise UsageError("no-outputs", f"{b} holds no outputs", "")
+    gate = Tolerance(1e-4, 1e-5, "default of exporter compare: float32 in another order of sums")
+    return compare(
+        Signature("compare", (), specs),
+        got,
+        expected,
+        scales({"only": expected}),
+        lambda output: overridden(gate, overrides or Overrides(), output),
+    )
+
+
+def inspect(path: PathLike, *, timeout: float | None = None) -> Json:
+    """Signatures, ops, dtypes, sizes and quantization of an artifact or a bundle, read in a process of its own.
+
+    Returns:
+        {"title", "format", "bytes", "signatures", "ops", "dtypes", "quantization", "facts"}.
+    """
+    from exporter.convert import inspect_path
+
+    return inspect_path(Path(path), timeout or 300.0)

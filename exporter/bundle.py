@@ -121,18 +121,24 @@ def _verify(root: Path, listed: Mapping[str, FileFact]) -> None:
     for relative, fact in listed.items():
         file = inside(root, relative)
         if not file.is_file():
-            raise BundleError("missing-file", f"{root} lacks {relative}, which its bundle.json lists",
-                              "copy the whole bundle, or convert the source again")
+            raise BundleError(
+                "missing-file",
+                f"{root} lacks {relative}, which its bundle.json lists",
+                "copy the whole bundle, or convert the source again",
+            )
         if file.stat().st_size != fact.bytes or sha256(file) != fact.sha256:
             raise BundleError(
                 "changed-file",
                 f"{root / relative} was changed after conversion: its sha256 is not the one in bundle.json",
                 "restore the file, or convert the source again",
             )
-    for fact in _files(root):
-        if fact not in listed:
-            raise BundleError("unlisted-file", f"{root / fact} is not listed in bundle.json",
-                              "remove it, or convert the source again")
+    for found in _files(root):
+        if found not in listed:
+            raise BundleError(
+                "unlisted-file",
+                f"{root / found} is not listed in bundle.json",
+                "remove it, or convert the source again",
+            )
 
 
 def inside(root: Path, relative: str) -> Path:

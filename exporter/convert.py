@@ -9,6 +9,7 @@ import contextlib
 import json
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import exporter
-from exporter import tensors
+from exporter import reference, tensors
 from exporter.bundle import Bundle
-from exporter.errors import BundleError, ExporterError, SourceError, WorkerFailure
+from exporter.errors import BundleError, ExporterError, SourceError, UsageError, WorkerFailure
 from exporter.formats import Format
 from exporter.formats.registry import default_recipes, format_named, formats, parse_recipe, resolved_options
 from exporter.inputs import read_inputs
@@ -145,8 +146,13 @@ class Converter:
         self._local = SourceHandler(source)
         self.versions = versions()
         facts = describe(source, {}, self._staging)
-        self._describe({"source": {"kind": "object", "digest": ""}, "facts": facts,
-                        "signatures": [s.to_json() for s in source.signatures.values()]})
+        self._describe(
+            {
+                "source": {"kind": "object", "digest": ""},
+                "facts": facts,
+                "signatures": [s.to_json() for s in source.signatures.values()],
+            }
+        )
 
     def _describe(self, value: Json) -> None:
         self.facts = {**value["facts"], "source": value["source"]}
@@ -377,3 +383,33 @@ def write_bundle(
     return bundle
 
 
+def _one_worker(module: str, scratch: Path, timeout: float, op: str, **fields: Any) -> Json:
+    """One request to a short-lived worker. Raises `ExporterError`."""
+    client = Client([sys.executable, "-X", "faulthandler", "-m", f"exporter.workers.{module}"], scratch / "log")
+    try:
+        reply = client.request(op, timeout, **fields)
+    except WorkerFailure as failure:
+        raise SourceError(failure.code, failure.message, _last_line(failure.tail)) from failure
+    finally:
+        client.close()
+    if isinstance(reply, Ok):
+        return reply.value
+    if isinstance(reply, NotSupported):
+        raise SourceError("unsupported", reply.reason)
+    raise remote_error(reply)
+
+
+def train_reference(name: str, scratch: Path, timeout: float) -> Json:
+    """Train a reference model in a source worker; its files are in `scratch/staging`. Returns the facts."""
+    staging = scratch / "staging"
+    staging.mkdir()
+    spec = {"kind": "reference", "path": str(reference.path_of(name)), "name": name, "train": True}
+    return dict(_one_worker("source", scratch, timeout, "open", spec=spec, staging=str(staging))["facts"])
+
+
+def inspect_path(path: Path, timeout: float) -> Json:
+    """Facts of an artifact or bundle, read in a process of its own (some formats need TensorFlow)."""
+    if not path.exists():
+        raise UsageError("missing-file", f"there is no {path}", "check the path")
+    with tempfile.TemporaryDirectory(prefix="exporter-inspect-") as scratch:
+        return _one_worker("inspect", Path(scratch), timeout, "inspect", path=str(path.absolute()))

@@ -72,8 +72,7 @@ class Signature:
     def batched(self) -> bool:
         """True when every input and output leads with a dynamic (batch) dimension."""
         return bool(self.inputs) and all(
-            s.shape is not None and len(s.shape) > 0 and s.shape[0] is None
-            for s in (*self.inputs, *self.outputs)
+            s.shape is not None and len(s.shape) > 0 and s.shape[0] is None for s in (*self.inputs, *self.outputs)
         )
 
     def to_json(self) -> Json:

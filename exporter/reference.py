@@ -15,6 +15,7 @@ Inputs are dictionaries by signature input name, batch first.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -84,3 +85,12 @@ def missed(quality: Mapping[str, tuple[str, float]], metrics: Mapping[str, float
         if not held:
             out.append(f"{name} is {value:.4g}, expected {sign} {bound:g}")
     return out
+
+
+def title(name: str) -> str:
+    """The TITLE of a reference model, read without running its module (which imports TensorFlow)."""
+    tree = ast.parse(path_of(name).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "TITLE" for t in node.targets):
+            return str(ast.literal_eval(node.value))
+    raise ValueError(f"{path_of(name)} defines no TITLE")

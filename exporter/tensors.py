@@ -12,16 +12,18 @@ shape as a JSON list under `x#shape` in `__metadata__`. In memory a string tenso
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Tensors = dict[str, Array]
 
 # name -> (safetensors tag, numpy dtype); "string" has no tag of its own
@@ -41,7 +43,7 @@ DTYPES: Mapping[str, tuple[str, np.dtype]] = {
     "float64": ("F64", np.dtype("<f8")),
     "complex64": ("C64", np.dtype("<c8")),
 }
-_BY_TAG = {tag: dtype for tag, dtype in DTYPES.values()}
+_BY_TAG = dict(DTYPES.values())
 _MAX_HEADER = 100_000_000  # the limit of the reference implementation
 
 
@@ -144,51 +146,83 @@ def loads(data: bytes, where: str = "tensor data") -> Tensors:
     try:
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__", {})
-        entries = sorted(
-            ((v["data_offsets"][0], v["data_offsets"][1], k, v) for k, v in header.items()),
-            key=lambda e: (e[0], e[1]),
-        )
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
-        raise TensorFileError(f"{where}: unreadable safetensors header ({error})") from None
+        shapes = {k.removesuffix("#shape"): json.loads(v) for k, v in metadata.items() if k.endswith("#shape")}
+        entries = sorted((_entry(name, info) for name, info in header.items()), key=lambda e: (e.begin, e.end))
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise TensorFileError(f"{where}: unreadable safetensors header ({error!r})") from None
     body = memoryview(data)[8 + size :]
-    position, raw = 0, {}
-    for begin, end, name, info in entries:
-        dtype = _BY_TAG.get(info.get("dtype"))
-        if dtype is None:
-            raise TensorFileError(f"{where}: tensor {name!r} has unknown dtype {info.get('dtype')!r}")
-        shape = tuple(info["shape"])
-        count = int(np.prod(shape, dtype=np.int64))
-        if begin != position or end - begin != count * dtype.itemsize or end > len(body):
+    position = 0
+    raw: Tensors = {}
+    for begin, end, name, dtype, shape in entries:
+        if begin != position or end - begin != math.prod(shape) * dtype.itemsize or end > len(body):
             raise TensorFileError(f"{where}: tensor {name!r} occupies bytes {begin}..{end}, expected {position}..")
-        raw[name] = np.frombuffer(body[begin:end], dtype).reshape(shape).copy()
+        raw[name] = _shaped(np.frombuffer(body[begin:end], dtype), shape, f"{where}: tensor {name!r}").copy()
         position = end
     if position != len(body):
         raise TensorFileError(f"{where}: {len(body) - position} bytes after the last tensor")
     out: Tensors = {}
     for name, array in raw.items():
-        base, _, part = name.partition("#")
-        if not part:
+        base, mark, part = name.partition("#")
+        if not mark:
             out[name] = array
-        elif part == "bytes":
-            out[base] = _decode_strings(base, array, raw.get(f"{base}#offsets"), metadata, where)
+        elif part == "bytes" and base not in raw:
+            out[base] = _decode_strings(base, array, raw.get(f"{base}#offsets"), shapes.get(base), where)
+        elif part != "offsets" or f"{base}#bytes" not in raw:
+            raise TensorFileError(f"{where}: {name!r} is no part of a string tensor (#bytes with #offsets)")
     return out
 
 
-def _decode_strings(
-    name: str, data: Array, offsets: Array | None, metadata: Mapping[str, str], where: str
-) -> Array:
-    if offsets is None or f"{name}#shape" not in metadata:
-        raise TensorFileError(f"{where}: string tensor {name!r} lacks its offsets or its shape")
-    shape = tuple(json.loads(metadata[f"{name}#shape"]))
+class _Entry(NamedTuple):
+    """One tensor of a header; every number is a non-negative integer."""
+
+    begin: int
+    end: int
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def _entry(name: str, info: Mapping[str, Any]) -> _Entry:
+    dtype = _BY_TAG.get(info["dtype"])
+    if dtype is None:
+        raise TypeError(f"tensor {name!r} has unknown dtype {info['dtype']!r}")
+    begin, end = _counts(info["data_offsets"], name)
+    return _Entry(begin, end, name, dtype, _counts(info["shape"], name))
+
+
+def _counts(values: Iterable[Any], name: str) -> tuple[int, ...]:
+    found = tuple(values)
+    if not all(type(n) is int and n >= 0 for n in found):
+        raise TypeError(f"tensor {name!r} has {list(found)} where only counts can be")
+    return found
+
+
+def _shaped(flat: Array, shape: tuple[int, ...], what: str) -> Array:
+    try:
+        return flat.reshape(shape)
+    except ValueError as error:  # NumPy has limits of its own on rank and on a single dimension
+        raise TensorFileError(f"{what} has shape {list(shape)}: {error}") from None
+
+
+def _decode_strings(name: str, data: Array, offsets: Array | None, shape: Any, where: str) -> Array:
+    what = f"{where}: string tensor {name!r}"
+    if offsets is None or shape is None:
+        raise TensorFileError(f"{what} lacks its offsets or its shape")
+    if data.dtype != np.uint8 or offsets.dtype != np.int64 or data.ndim != 1 or offsets.ndim != 1:
+        raise TensorFileError(f"{what} is not a vector of U8 bytes and a vector of I64 offsets")
+    try:
+        dims = _counts(shape, name)
+    except TypeError as error:
+        raise TensorFileError(f"{what}: {error}") from None
     bounds = [int(o) for o in offsets.tolist()]
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(dims)
     if len(bounds) != count + 1 or bounds[0] != 0 or bounds[-1] != data.size or bounds != sorted(bounds):
-        raise TensorFileError(f"{where}: string tensor {name!r} has inconsistent offsets")
+        raise TensorFileError(f"{what} has inconsistent offsets")
     blob = data.tobytes()
     flat = np.empty(count, dtype=object)
     for i in range(count):
         flat[i] = blob[bounds[i] : bounds[i + 1]]
-    return flat.reshape(shape)
+    return _shaped(flat, dims, what)
 
 
 def save(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:

@@ -11,7 +11,16 @@ _WAY_OUT = "use saved-model or onnx"
 
 # tensorflow/core/framework/types.proto; a reference type is its value type plus 100
 _DOUBLE = 2
-_PLAIN = {1: "float32", 3: "int32", 7: "string", 8: "complex64", 9: "int64", 10: "bool", 20: "resource", 21: "variant"}
+_PLAIN = {
+    1: "float32",
+    3: "int32",
+    7: "string",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    20: "resource",
+    21: "variant",
+}
 _SMALL = {4: "uint8", 6: "int8"}
 _NAMES = {2: "float64", 5: "int16", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 22: "uint32"}
 _NAMES |= {23: "uint64"}

@@ -127,16 +127,17 @@ def fuse(graph_def: GraphDef) -> GraphDef:
         if bias is None or not _is_bias(bias, product, nodes):
             continue
         last = _sole(consumers, add)
-        operations = ["BiasAdd", last.op] if last is not None and last.op in FUSABLE_ACTIVATIONS else ["BiasAdd"]
+        target, operations = add, ["BiasAdd"]
+        if last is not None and last.op in FUSABLE_ACTIVATIONS:
+            target, operations = last, ["BiasAdd", last.op]
         fused = type(product)()
         fused.CopyFrom(product)
         fused.op = _FUSED_OP[product.op]
         fused.input.append(bias.name)
         fused.attr["num_args"].i = 1
         fused.attr["fused_ops"].list.s.extend(o.encode() for o in operations)
-        if operations[-1] == "LeakyRelu":
-            fused.attr["leakyrelu_alpha"].f = last.attr["alpha"].f
-        target = last if len(operations) == 2 else add
+        if target.op == "LeakyRelu":
+            fused.attr["leakyrelu_alpha"].f = target.attr["alpha"].f
         gone |= {product.name, add.name} - {target.name}
         fused.name = target.name
         target.CopyFrom(fused)

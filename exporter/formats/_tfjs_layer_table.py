@@ -66,7 +66,21 @@ def renamed(key: str) -> Argument:
 # Keras name -> TF.js name; all others are unknown to TF.js or, as hard_sigmoid, another function
 ACTIVATIONS: Mapping[str, str] = {
     name: name
-    for name in "linear relu relu6 elu selu softplus softsign tanh sigmoid softmax log_softmax gelu mish".split()
+    for name in [
+        "linear",
+        "relu",
+        "relu6",
+        "elu",
+        "selu",
+        "softplus",
+        "softsign",
+        "tanh",
+        "sigmoid",
+        "softmax",
+        "log_softmax",
+        "gelu",
+        "mish",
+    ]
 } | {"silu": "swish", "swish": "swish"}
 
 
@@ -148,13 +162,27 @@ _RECURRENT = {
     **_trained("kernel", "recurrent", "bias"),
 }
 _GATED = {**_RECURRENT, "recurrent_activation": _ACTIVATION}
+_NORMALIZATION = {"axis": _LAST_AXIS, "epsilon": KEEP, "center": KEEP, "scale": KEEP}
+_NUMBER = Argument(_is_number, "takes a single number")
+_NO_SLOPE = only(0.0, 0, why="ignores it", write=False)
 _KB = {"kernel": "kernel", "bias": "bias"}
 _CELL = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 _NOISE = {"noise_shape": DROP}
 _NOTHING = Layer({}, stands_for="Activation")
 _AUGMENTATION = Layer(
     dict.fromkeys(
-        "factor mode fill_mode fill_value interpolation data_format height_factor width_factor value_range".split(), DROP
+        [
+            "factor",
+            "mode",
+            "fill_mode",
+            "fill_value",
+            "interpolation",
+            "data_format",
+            "height_factor",
+            "width_factor",
+            "value_range",
+        ],
+        DROP,
     ),
     stands_for="Activation",
 )
@@ -197,7 +225,9 @@ LAYERS: Mapping[str, Layer] = {
         _SEPARABLE,
         {"depthwise_kernel": "depthwise_kernel", "pointwise_kernel": "pointwise_kernel", "bias": "bias"},
     ),
-    "DepthwiseConv2D": Layer({**_SEPARABLE, "dilation_rate": _NO_DILATION}, {"kernel": "depthwise_kernel", "bias": "bias"}),
+    "DepthwiseConv2D": Layer(
+        {**_SEPARABLE, "dilation_rate": _NO_DILATION}, {"kernel": "depthwise_kernel", "bias": "bias"}
+    ),
     "Cropping2D": Layer({"cropping": KEEP, "data_format": _CHANNELS}),
     "ZeroPadding2D": Layer({"padding": KEEP, "data_format": _CHANNELS}),
     "UpSampling2D": Layer(
@@ -224,11 +254,8 @@ LAYERS: Mapping[str, Layer] = {
     # normalization and pointwise
     "BatchNormalization": Layer(
         {
-            "axis": _LAST_AXIS,
+            **_NORMALIZATION,
             "momentum": KEEP,
-            "epsilon": KEEP,
-            "center": KEEP,
-            "scale": KEEP,
             "synchronized": DROP,
             "renorm": _UNUSED,
             "renorm_clipping": DROP,
@@ -241,32 +268,12 @@ LAYERS: Mapping[str, Layer] = {
         masks=True,
     ),
     "LayerNormalization": Layer(
-        {
-            "axis": _LAST_AXIS,
-            "epsilon": KEEP,
-            "center": KEEP,
-            "scale": KEEP,
-            "rms_scaling": _UNUSED,
-            **_trained("beta", "gamma"),
-        },
+        {**_NORMALIZATION, "rms_scaling": _UNUSED, **_trained("beta", "gamma")},
         {"gamma": "gamma", "beta": "beta"},
         masks=True,
     ),
-    "Rescaling": Layer(
-        {
-            "scale": Argument(_is_number, "takes a single number"),
-            "offset": Argument(_is_number, "takes a single number"),
-        },
-        integers=True,
-    ),
-    "ReLU": Layer(
-        {
-            "max_value": KEEP,
-            "negative_slope": only(0.0, 0, why="ignores it", write=False),
-            "threshold": only(0.0, 0, why="ignores it", write=False),
-        },
-        masks=True,
-    ),
+    "Rescaling": Layer({"scale": _NUMBER, "offset": _NUMBER}, integers=True),
+    "ReLU": Layer({"max_value": KEEP, "negative_slope": _NO_SLOPE, "threshold": _NO_SLOPE}, masks=True),
     "LeakyReLU": Layer({"negative_slope": renamed("alpha")}),
     "ELU": Layer({"alpha": only(1.0, 1, why="implements alpha=1 only")}),
     "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}),

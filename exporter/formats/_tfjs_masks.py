@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from exporter.formats import Refused
+from exporter.formats._tfjs_keras_config import refused
 from exporter.formats._tfjs_layer_table import LAYERS
 
 Reference = tuple[str, int, int]
@@ -32,7 +32,7 @@ class MaskFlow:
         """The mask TF.js attaches to a symbolic tensor."""
         name, node, index = tensor
         layer, kind = self._layers[name], type(self._layers[name]).__name__
-        if not self._nodes[name] or kind not in LAYERS or not LAYERS[kind].masks and kind != "Embedding":
+        if not self._nodes[name] or kind not in LAYERS or (not LAYERS[kind].masks and kind != "Embedding"):
             return None
         source = references(self._nodes[name][node])[0]
         if kind == "Embedding":
@@ -56,19 +56,19 @@ class MaskFlow:
         if isinstance(given, list) and all(m is None for m in given):
             given = None
         if given is not None and (not masks or masks[0] is None or self._written(given) != masks[0]):
-            raise _refused(layer, "it is given a mask that is not the one of its input")
+            raise refused(layer, "it is given a mask that is not the one of its input")
         if not any(m is not None for m in masks):
             return
         if given is None and kind in _RECURRENT:
-            raise _refused(layer, "it ignores the mask of its input, which TF.js would apply")
+            raise refused(layer, "it ignores the mask of its input, which TF.js would apply")
         inner = getattr(layer, "forward_layer", layer)
         if kind in _RECURRENT and inner.zero_output_for_mask:
-            raise _refused(layer, "TF.js repeats the last output where the mask is off, and this layer returns zeros")
+            raise refused(layer, "TF.js repeats the last output where the mask is off, and this layer returns zeros")
         allowed = kind in LAYERS and LAYERS[kind].masks
         if kind == "TimeDistributed" and type(layer.layer).__name__ not in _DISTRIBUTABLE:
             allowed = False
         if not allowed:
-            raise _refused(layer, "its input is masked, which TF.js treats differently in this layer")
+            raise refused(layer, "its input is masked, which TF.js treats differently in this layer")
 
     def _written(self, tensor: Any) -> Mask | None:
         """The mask a serialized mask tensor computes, if it is of the form Keras writes for its own layers."""
@@ -89,7 +89,3 @@ def references(call: Mapping[str, Any]) -> list[Reference]:
     first = call["args"][0] if call["args"] else []
     tensors = first if isinstance(first, list) else [first]
     return [tuple(t["config"]["keras_history"]) for t in tensors if isinstance(t, dict) and "config" in t]
-
-
-def _refused(layer: Any, reason: str) -> Refused:
-    return Refused(f"layer {layer.name!r} ({type(layer).__name__}): {reason}; use tfjs-graph")

@@ -13,8 +13,7 @@ from typing import Any
 
 TFJS_VERSION = "4.22"
 
-KNOWN = frozenset(
-    """
+_KNOWN_TEXT = """
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D
     BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Bincount BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil
     ClipByValue Complex ComplexAbs Concat ConcatV2 Const Conv1D Conv2D Conv2DBackpropInput Conv3D Cos Cosh
@@ -41,16 +40,16 @@ KNOWN = frozenset(
     TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack TensorScatterUpdate Tile TopKV2
     Transpose TruncatedNormal Unique UniqueV2 Unpack UpperBound Where While Zeros ZerosLike _FusedConv2D
     _FusedMatMul
-    """.split()
-)
+"""
+KNOWN = frozenset(_KNOWN_TEXT.split())
 
 # Nothing but structure happens to the values, so 8-bit integers survive as the int32 TF.js keeps them in.
-MOVES_ONLY = frozenset(
-    """
-    Placeholder Const Identity IdentityN Reshape ExpandDims Squeeze Transpose Slice StridedSlice GatherV2 GatherNd
-    ConcatV2 Pack Unpack Split SplitV Tile ReverseV2 Shape Size Rank Switch Merge Enter Exit NextIteration
-    """.split()
-)
+_MOVES_ONLY_TEXT = """
+    Placeholder Const Identity IdentityN Reshape ExpandDims Squeeze Transpose Slice StridedSlice GatherV2
+    GatherNd ConcatV2 Pack Unpack Split SplitV Tile ReverseV2 Shape Size Rank Switch Merge Enter Exit
+    NextIteration
+"""
+MOVES_ONLY = frozenset(_MOVES_ONLY_TEXT.split())
 
 # Ops Keras leaves behind whose names say little to a reader.
 EXPLAIN: Mapping[str, str] = {
@@ -88,9 +87,7 @@ def _is_integer(value: Any) -> bool:
     return int(value.type) != 1
 
 
-_CHANNELS_LAST = Limit(
-    "data_format", lambda v: v.s in (b"", b"NHWC", b"NDHWC"), "computes it with the channels last"
-)
+_CHANNELS_LAST = Limit("data_format", lambda v: v.s in (b"", b"NHWC", b"NDHWC"), "computes it with the channels last")
 _WINDOW = Limit("ksize", _flat_window, "pools over space only")
 _INFERENCE = Limit("is_training", lambda v: not v.b, "always uses the stored statistics")
 _FLOAT_MEAN = Limit("T", _is_float, "returns float32 where TensorFlow truncates to an integer")

@@ -13,37 +13,21 @@ from typing import Any
 import numpy as np
 
 from exporter.formats import Refused
+from exporter.formats._tfjs_keras_config import (
+    WAY_OUT,
+    end_references,
+    functional_of,
+    plain,
+    reachable,
+    refused,
+    tensors_of,
+)
 from exporter.formats._tfjs_layer_table import ACTIVATIONS, COMMON, LAYERS, Argument, Layer
 from exporter.formats._tfjs_masks import MaskFlow
 from exporter.formats._tfjs_weights import Weight
 
-WAY_OUT = "use tfjs-graph"
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 _UNKNOWN = Argument(lambda value, rank: value is None, "is not known to honour this argument", key=None)
-
-
-def refused(layer: Any, reason: str) -> Refused:
-    return Refused(f"layer {layer.name!r} ({type(layer).__name__}): {reason}; {WAY_OUT}")
-
-
-def functional_of(model: Any) -> Any:
-    """The graph of layers behind a Functional or Sequential model.
-
-    Raises:
-        Refused: the class overrides `call`, so its layers are not the whole model, or it was never built.
-    """
-    from keras import Sequential
-    from keras.src.models.functional import Functional
-
-    if type(model) is Functional:
-        return model
-    if type(model) is not Sequential:
-        raise Refused(
-            f"model {model.name!r} is a subclass ({type(model).__name__}) whose code TF.js layers cannot hold; {WAY_OUT}"
-        )
-    if getattr(model, "_functional", None) is None:
-        raise Refused(f"model {model.name!r} has no input shape; add a keras.Input, or {WAY_OUT}")
-    return model._functional
 
 
 class Topology:
@@ -70,8 +54,8 @@ class Topology:
             _spec(layer)  # refuses unknown classes before Keras is asked to serialize them
         config = json.loads(graph.to_json())["config"]
         nodes = {entry["name"]: entry["inbound_nodes"] for entry in config["layers"]}
-        outputs = _references(config["output_layers"], layers)
-        used = _reachable(nodes, outputs)
+        outputs = end_references(config["output_layers"], layers)
+        used = reachable(nodes, outputs)
         for unlisted in sorted(used - {n for n, op in layers.items() if _spec(op) is not None}):
             op = layers[unlisted]
             raise Refused(f"operation {op.name!r} ({type(op).__name__}) is not a Keras layer; {WAY_OUT}")
@@ -92,9 +76,9 @@ class Topology:
             if entry["name"] not in used:
                 continue  # the operations that compute masks; TF.js computes its own
             layer, calls = layers[entry["name"]], entry["inbound_nodes"]
-            record = self._layer(layer, names[layer.name], entry["config"], [_tensors(layer, c) for c in calls])
+            record = self._layer(layer, names[layer.name], entry["config"], [tensors_of(layer, c) for c in calls])
             record["inbound_nodes"] = [
-                [[*refer(t["config"]["keras_history"]), {}] for t in _tensors(layer, call)] for call in calls
+                [[*refer(t["config"]["keras_history"]), {}] for t in tensors_of(layer, call)] for call in calls
             ]
             written.append(record)
         ends = [refer(r) for r in outputs]
@@ -107,7 +91,7 @@ class Topology:
             "config": {
                 "name": name,
                 "layers": written,
-                "input_layers": [refer(r) for r in _references(config["input_layers"], layers)],
+                "input_layers": [refer(r) for r in end_references(config["input_layers"], layers)],
                 "output_layers": ends,
             },
         }
@@ -170,7 +154,7 @@ class Topology:
             raise refused(layer, f"its dtype policy is {policy.name}, and TF.js layers computes in float32 only")
         written: dict[str, Any] = {"dtype": "float32"}
         for key, given in config.items():
-            value = _plain(given)
+            value = plain(given)
             if key in ("name", "dtype"):
                 continue
             argument = spec.arguments.get(key) or COMMON.get(key, _UNKNOWN)
@@ -220,7 +204,7 @@ class Topology:
             key
             for key, value in forward.items()
             if key not in irrelevant and not key.endswith(("initializer", "regularizer", "constraint"))
-            if _plain(json.loads(json.dumps(backward.get(key), default=str))) != _plain(value)
+            if plain(json.loads(json.dumps(backward.get(key), default=str))) != plain(value)
         ]
         if different or backward["go_backwards"] == forward["go_backwards"]:
             raise refused(layer, f"its two layers differ in {', '.join(different) or 'nothing, not even direction'}")
@@ -265,66 +249,3 @@ def _check_inputs(layer: Any, spec: Layer, tensors: Sequence[Any]) -> None:
         raise refused(layer, "its inputs differ in rank, which TF.js broadcasts in another way")
     if spec.ranks and not ranks <= set(spec.ranks):
         raise refused(layer, f"TF.js does not implement it for inputs of rank {ranks.pop()}")
-
-
-def _tensors(layer: Any, call: Mapping[str, Any]) -> list[Any]:
-    """The symbolic tensors of one call. Raises Refused for a call TF.js' topology cannot express."""
-    arguments = call["args"]
-    # MaskFlow deals with masks; `training` is overruled by the training=False of the whole model
-    extra = {k: v for k, v in call["kwargs"].items() if k not in ("mask", "training") and v is not None}
-    if extra or any(a is not None for a in arguments[1:]):
-        raise refused(layer, f"it is called with more than its input ({', '.join(extra) or 'further arguments'})")
-    if not arguments:
-        return []
-    found = arguments[0] if isinstance(arguments[0], list) else [arguments[0]]
-    if not all(isinstance(t, dict) and t.get("class_name") == "__keras_tensor__" for t in found):
-        raise refused(layer, "it is called with something other than a tensor or a list of tensors")
-    return found
-
-
-def _references(structure: Any, layers: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """`input_layers` or `output_layers` (one reference, lists, dicts) -> (layer, node, tensor) in Keras' flat order.
-
-    Here, and not in `inbound_nodes`, Keras 3 counts the construction of a nested Functional as a node: undone.
-    """
-    import keras
-    from keras.src.models.functional import Functional
-
-    def leaves(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: leaves(v) for k, v in value.items()}
-        if len(value) == 3 and isinstance(value[0], str):
-            return json.dumps(value)
-        return [leaves(v) for v in value]
-
-    flat = [json.loads(leaf) for leaf in keras.tree.flatten(leaves(structure))]
-    return [(name, node - isinstance(layers[name], Functional), tensor) for name, node, tensor in flat]
-
-
-def _reachable(nodes: Mapping[str, Any], outputs: Sequence[tuple[str, int, int]]) -> set[str]:
-    """Names of the layers that lead to an output other than by a mask, and of every input."""
-    found = {name for name, calls in nodes.items() if not calls}
-    pending = [r[0] for r in outputs]
-    while pending:
-        name = pending.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for call in nodes[name]:
-            pending += _histories(call["args"])
-    return found
-
-
-def _histories(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            return [value["config"]["keras_history"][0]]
-        return [h for v in value.values() for h in _histories(v)]
-    return [h for v in value for h in _histories(v)] if isinstance(value, list) else []
-
-
-def _plain(value: Any) -> Any:
-    """Keras' serialized tuples as lists."""
-    if isinstance(value, dict) and value.get("class_name") == "__tuple__":
-        return [_plain(i) for i in value["items"]]
-    return [_plain(i) for i in value] if isinstance(value, list | tuple) else value

@@ -27,7 +27,9 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
     "complex64": np.dtype("<c8"),
 }
 
-SHARD_SIZE = Option("4MiB", "largest size of one weight file, e.g. 4MiB (browsers cache files up to that size)", parse_size)
+SHARD_SIZE = Option(
+    "4MiB", "largest size of one weight file, e.g. 4MiB (browsers cache files up to that size)", parse_size
+)
 
 
 @dataclass(frozen=True)

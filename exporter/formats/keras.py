@@ -23,9 +23,7 @@ def _entry(source: Source, file: str) -> Written:
     derived = keras_call(source.keras_model)
     call = source.calls[name]
     outputs = call.outputs or derived.outputs
-    names = NameMap(
-        dict(zip(call.specs, derived.specs, strict=True)), dict(zip(outputs, derived.outputs, strict=True))
-    )
+    names = NameMap(dict(zip(call.specs, derived.specs, strict=True)), dict(zip(outputs, derived.outputs, strict=True)))
     return Written(
         {name: Entry(file, name, names)},
         versions={"keras": keras.__version__},

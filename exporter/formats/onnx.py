@@ -94,8 +94,9 @@ def tidy(model: Any, signature: Signature) -> None:
         by_name = {v.name: v for v in values}
         missing = [s.name for s in specs if s.name not in by_name]
         if missing or len(by_name) != len(specs):
-            raise RuntimeError(f"the converter lost or added tensors: expected {[s.name for s in specs]}, "
-                               f"found {sorted(by_name)}")
+            raise RuntimeError(
+                f"the converter lost or added tensors: expected {[s.name for s in specs]}, found {sorted(by_name)}"
+            )
         ordered = [by_name[s.name] for s in specs]
         for value, spec in zip(ordered, specs, strict=True):
             _name_dims(value, spec.shape, signature.batched)
@@ -129,9 +130,7 @@ def check(model: Any, signature: Signature) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         foreign = sorted({n.op_type for n in _nodes(model.graph) if n.domain not in domains or _unknown(n)})
         if foreign:

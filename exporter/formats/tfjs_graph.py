@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from exporter.formats import Format, Refused, Written, parse_size
 from exporter.formats import _tfjs_graphdef as rewriting
 from exporter.formats._tfjs_check import check
-from exporter.formats._tfjs_weights import SHARD_SIZE, write_model_json, write_shards
+from exporter.formats._tfjs_lower import lower
+from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
+from exporter.formats._tfjs_weights import SHARD_SIZE, Weight, write_model_json, write_shards
 from exporter.model import Entry, NameMap, Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -36,21 +38,23 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
     shard_size = parse_size(options["shard-size"])
     entries: dict[str, Entry] = {}
+    rewrites: list[str] = []
     unavailable: dict[str, str] = {}
     for name, folder in folders(source.signatures).items():
         signature = source.signatures[name]
         try:
-            document, weights = _convert(source.frozen(name), signature)
+            document, weights, rewritten = _convert(*frozen_with_tables(source, name), signature)
         except Refused as reason:
             unavailable[name] = str(reason)
             continue
+        rewrites += rewritten
         (directory / folder).mkdir()
         document["weightsManifest"] = write_shards(directory / folder, weights, shard_size)
         write_model_json(directory / folder, document)
         entries[name] = Entry(f"{folder}/model.json", name, NameMap.identity(signature))
     if not entries:
         raise Refused(next(iter(unavailable.values())))
-    return Written(entries, unavailable, versions={"tensorflow": tf.__version__})
+    return Written(entries, unavailable, tuple(dict.fromkeys(rewrites)), versions={"tensorflow": tf.__version__})
 
 
 def folders(names: Iterable[str]) -> dict[str, str]:
@@ -66,23 +70,27 @@ def folders(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _convert(frozen: Any, signature: Signature) -> tuple[dict[str, Any], list[Any]]:
-    """A frozen graph -> model.json without its manifest, and the weights."""
+def _convert(
+    frozen: Any, tables: Mapping[str, Any], signature: Signature
+) -> tuple[dict[str, Any], list[Weight], tuple[str, ...]]:
+    """A frozen graph and its tables -> model.json without its manifest, the weights, and what was rewritten."""
     import tensorflow as tf
     from google.protobuf.json_format import MessageToDict
 
     graph_def = type(frozen.graph_def)()
     graph_def.CopyFrom(frozen.graph_def)  # the frozen graph is shared with other writers
+    rewritten = lower(graph_def)
     types = {s.name: tf.as_dtype(s.dtype).as_datatype_enum for s in signature.outputs}
     outputs = rewriting.name_outputs(graph_def, {s.name: frozen.outputs[s.name] for s in signature.outputs}, types)
     inputs = {s.name: rewriting.node_of(frozen.inputs[s.name]) for s in signature.inputs}
     # inputs are kept even if nothing reads them: TF.js rejects a feed it cannot find
-    roots = [*inputs.values(), *outputs.values()]
+    roots = [*inputs.values(), *outputs.values(), *tables]
     graph_def = rewriting.strip(rewriting.optimize(graph_def, roots), roots)
+    initializer = place_tables(graph_def, tables)
     check(graph_def)
     graph_def = rewriting.fuse(graph_def)
     weights = rewriting.take_constants(graph_def)
-    document = {
+    document: dict[str, Any] = {
         "format": "graph-model",
         "generatedBy": tf.__version__,
         "convertedBy": "exporter",
@@ -92,7 +100,10 @@ def _convert(frozen: Any, signature: Signature) -> tuple[dict[str, Any], list[An
         },
         "modelTopology": MessageToDict(graph_def),
     }
-    return document, weights
+    if initializer is not None:
+        weights += rewriting.take_constants(initializer)
+        document["modelInitializer"] = MessageToDict(initializer)
+    return document, weights, rewritten
 
 
 def _tensor_info(node: str, spec: TensorSpec) -> dict[str, Any]:

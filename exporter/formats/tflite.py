@@ -98,6 +98,7 @@ def _from_frozen(source: Source, signature: Signature, pinned: dict[str, tuple[i
 def _converted(converter: Any) -> bytes:
     """Run the converter with builtin ops only. Raises `Refused` naming the ops that have no builtin kernel."""
     import os
+
     import tensorflow as tf
 
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]

@@ -49,8 +49,12 @@ def compare(
     if set(got) != set(wanted):
         missing, extra = sorted(set(wanted) - set(got)), sorted(set(got) - set(wanted))
         problem = "; ".join(
-            p for p in (f"missing outputs: {', '.join(missing)}" if missing else "",
-                        f"unexpected outputs: {', '.join(extra)}" if extra else "") if p
+            p
+            for p in (
+                f"missing outputs: {', '.join(missing)}" if missing else "",
+                f"unexpected outputs: {', '.join(extra)}" if extra else "",
+            )
+            if p
         )
         return Comparison((), problem, "names")
     for spec in signature.outputs:
@@ -232,9 +236,7 @@ def _histogram(relative: Array) -> tuple[int, ...]:
     return (zero, *(int(c) for c in counts))
 
 
-def accept_casts(
-    signature: Signature, got: Tensors, casts: Mapping[str, str]
-) -> tuple[Tensors, tuple[str, ...]]:
+def accept_casts(signature: Signature, got: Tensors, casts: Mapping[str, str]) -> tuple[Tensors, tuple[str, ...]]:
     """Undo the runtime's declared casts on outputs, value preserving, and say which were undone."""
     out, notes = dict(got), []
     for spec in signature.outputs:

@@ -14,7 +14,8 @@ _VECTOR = ("sse", "ssse", "avx", "fma", "f16c", "amx", "asimd", "sve", "neon")
 
 def cpu() -> Json:
     """Name, a fingerprint of the vector features, and the switches that change kernels."""
-    name, flags = platform.machine(), set()
+    name = platform.machine()
+    flags: set[str] = set()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")

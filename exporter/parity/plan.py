@@ -17,10 +17,9 @@ def plan(bundle: Bundle, runtimes: Iterable[Runtime]) -> tuple[Cell, ...]:
     A recipe whose format none of `runtimes` executes gets cells of the runtime `none`, so that it stays visible.
     """
     chosen: Sequence[Runtime] = tuple(runtimes)
-    cells = []
+    cells: list[Cell] = []
     for artifact in bundle.artifacts:
         accepting = [r.name for r in chosen if artifact.recipe.format in r.formats] or [NO_RUNTIME]
         for runtime in accepting:
-            for case in bundle.cases:
-                cells.append(Cell(artifact.recipe.id, runtime, case.signature, case.name))
+            cells += [Cell(artifact.recipe.id, runtime, c.signature, c.name) for c in bundle.cases]
     return tuple(cells)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-
 from exporter.bundle import Bundle
 from exporter.errors import ExporterError
 from exporter.model import (
@@ -260,9 +259,7 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
     status = next(s for s in _SEVERITY if counts[s])
     if status == "unsupported" and counts["passed"]:
         status = "passed"
-    outputs = [
-        o for r in results if isinstance(r.outcome, Passed | Mismatched) for o in r.outcome.comparison.outputs
-    ]
+    outputs = [o for r in results if isinstance(r.outcome, Passed | Mismatched) for o in r.outcome.comparison.outputs]
     details: dict[str, list[str]] = {}
     for result in results:
         if not isinstance(result.outcome, Passed):
@@ -285,5 +282,3 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
         elapsed_ns=sum(r.elapsed_ns for r in results),
         detail=(*lines, *notes),
     )
-
-

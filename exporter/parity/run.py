@@ -103,9 +103,7 @@ def run_cells(
     for cell in cells:
         by_runtime.setdefault(cell.runtime, []).append(cell)
     references = {(c.signature, c.name): bundle.expected(c) for c in bundle.cases}
-    scale = {
-        s.name: scales({k[1]: v for k, v in references.items() if k[0] == s.name}) for s in bundle.signatures
-    }
+    scale = {s.name: scales({k[1]: v for k, v in references.items() if k[0] == s.name}) for s in bundle.signatures}
 
     def record(outcome: CellResult) -> None:
         if outcome.cell in result.cells:
@@ -126,21 +124,23 @@ def run_cells(
             result.runtimes[name] = session.facts
             session.close()
 
-    with tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch:
-        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-            futures = []
-            for name, own in by_runtime.items():
-                directory = Path(scratch) / name
-                directory.mkdir()
-                futures.append(pool.submit(work, name, own, directory))
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                clients.stop()
-                raise
+    with (
+        tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch,
+        ThreadPoolExecutor(max(1, options.jobs)) as pool,
+    ):
+        futures = []
+        for name, own in by_runtime.items():
+            directory = Path(scratch) / name
+            directory.mkdir()
+            futures.append(pool.submit(work, name, own, directory))
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            clients.stop()
+            raise
     return result
 
 
@@ -219,9 +219,7 @@ class _Session:
     def _unsuitable(self, cell: Cell) -> Outcome | None:
         artifact = _artifact(self._bundle, cell)
         if self._runtime.needs_code and artifact.needs_code and self._options.custom is None:
-            return Unsupported(
-                f"reloading needs the code of {', '.join(artifact.needs_code)}; give --custom module.py"
-            )
+            return Unsupported(f"reloading needs the code of {', '.join(artifact.needs_code)}; give --custom module.py")
         return None
 
     def _start(self) -> Outcome | None:
@@ -321,9 +319,7 @@ class _Session:
             return CellResult(cell, Failed("compare", "rows", f"rows do not join: {error}"), elapsed, tuple(notes))
         return self._judge(cell, case, signature, artifact, got, elapsed, notes)
 
-    def _run_once(
-        self, handle: str, entry: Entry, feed: Tensors, stem: str
-    ) -> tuple[Tensors, int] | Outcome:
+    def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> tuple[Tensors, int] | Outcome:
         into, out = self._scratch / f"{stem}.in.safetensors", self._scratch / f"{stem}.out.safetensors"
         tensors.save(into, {entry.names.inputs[n]: a for n, a in feed.items()})
         out.unlink(missing_ok=True)
@@ -398,5 +394,3 @@ def _join(parts: list[Tensors]) -> Tensors:
     if any(set(p) != names for p in parts):
         raise ValueError("rows returned different outputs")
     return {n: np.concatenate([p[n] for p in parts], axis=0) for n in parts[0]}
-
-

@@ -48,7 +48,11 @@ def row_for(recipe: str, kind: str, *, same_environment: bool) -> Row:
         LookupError: no row matches; a runtime without a tolerance has no verdict.
     """
     for row in rows():
-        if fnmatch.fnmatchcase(recipe, row.recipe) and row.kind == kind and (same_environment or not row.same_environment):
+        if (
+            fnmatch.fnmatchcase(recipe, row.recipe)
+            and row.kind == kind
+            and (same_environment or not row.same_environment)
+        ):
             return row
     raise LookupError(f"no tolerance for recipe {recipe!r} in a runtime of kind {kind!r}; add a row to {TABLE.name}")
 

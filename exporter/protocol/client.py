@@ -129,7 +129,10 @@ class Client:
             if left <= 0 or not poller.poll(max(1, left * 1000)):
                 self.kill()
                 raise WorkerFailure(
-                    "timeout", "timeout", f"no answer to {op!r} within {timeout:g} s; the worker was killed", self.tail()
+                    "timeout",
+                    "timeout",
+                    f"no answer to {op!r} within {timeout:g} s; the worker was killed",
+                    self.tail(),
                 )
             chunk = os.read(self._process.replies, 65536)
             if not chunk:

@@ -150,7 +150,9 @@ def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = N
     outputs_structure = getattr(functional, "_outputs_struct", None)
     if outputs_structure is None:
         # a subclassed model shows its output structure only by running: trace it once, abstractly
-        outputs_structure = tf.function(invoke, autograph=False).get_concrete_function(**tensor_specs).structured_outputs
+        outputs_structure = (
+            tf.function(invoke, autograph=False).get_concrete_function(**tensor_specs).structured_outputs
+        )
     output_names = _names(outputs_structure, "outputs", "output")
 
     def call(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:

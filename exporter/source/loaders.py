@@ -30,11 +30,8 @@ def custom_objects(module: ModuleType | None) -> dict[str, Any]:
     """Every Keras class and plain function that a module defines, by name (for classes nobody registered)."""
     if module is None:
         return {}
-    found = {}
-    for name, value in vars(module).items():
-        if getattr(value, "__module__", None) == module.__name__ and callable(value):
-            found[name] = value
-    return found
+    own = module.__name__
+    return {n: v for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == own}
 
 
 def _walk(node: Any) -> Iterator[Mapping[str, Any]]:
@@ -180,7 +177,9 @@ def from_saved_model(path: Path, staging: Path, signature: str | None) -> Source
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:
-        raise SourceError("unreadable-file", f"{path} cannot be loaded: {first_line(error)}", "save it again") from error
+        raise SourceError(
+            "unreadable-file", f"{path} cannot be loaded: {first_line(error)}", "save it again"
+        ) from error
     available = list(loaded.signatures)
     if not available:
         raise SourceError(
@@ -223,9 +222,7 @@ def from_module(module: Any, functions: Mapping[str, Any], staging: Path) -> Sou
             None,
             _dict_result(function, tuple(named)),
         )
-    return Source(
-        calls=calls, trackables=(module,), variables=tuple(module.variables), staging=staging
-    )
+    return Source(calls=calls, trackables=(module,), variables=tuple(module.variables), staging=staging)
 
 
 def _dict_result(function: Any, order: tuple[str, ...]) -> Any:

@@ -33,11 +33,11 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     keras.utils.set_random_seed(7)
     began = time.monotonic()
     code = loaders.load_code(Path(spec["custom"])) if spec.get("custom") else None
-    facts: Json = {"metrics": {}}
+    facts: Json = {"metrics": {}, "quality": {}}
     own: Mapping[str, Tensors] = {}
     kind, path = spec["kind"], Path(spec["path"])
     if kind == "reference":
-        source, own, facts["metrics"] = _reference_model(spec, path, staging)
+        source, own, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
     elif kind == "keras":
         source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
     elif kind == "saved-model":
@@ -76,7 +76,7 @@ def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
 
 def _reference_model(
     spec: Mapping[str, Any], path: Path, staging: Path
-) -> tuple[Source, Mapping[str, Tensors], dict[str, float]]:
+) -> tuple[Source, Mapping[str, Tensors], dict[str, float], dict[str, str]]:
     module = loaders.load_code(path)
     model = module.build()
     data = module.data()
@@ -92,7 +92,7 @@ def _reference_model(
         own = {k: dict(v) for k, v in module.cases(data).items()}
     else:
         own = {next(iter(source.calls)): dict(data.test.inputs)}
-    return source, own, metrics
+    return source, own, metrics, {k: f"{sign} {bound:g}" for k, (sign, bound) in module.QUALITY.items()}
 
 
 def _callable(spec: Mapping[str, Any], path: Path, staging: Path) -> Source:
@@ -127,9 +127,7 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
 
 def _only(calls: Mapping[str, Any], name: str) -> dict[str, Any]:
     if name not in calls:
-        raise SourceError(
-            "no-such-signature", f"the source has no signature {name!r}", f"it has: {', '.join(calls)}"
-        )
+        raise SourceError("no-such-signature", f"the source has no signature {name!r}", f"it has: {', '.join(calls)}")
     return {name: calls[name]}
 
 

@@ -81,15 +81,11 @@ class Source:
         key = (signature, tuple(sorted((pinned or {}).items())))
         if key not in self._traces:
             call = self.calls[signature]
-            specs = {
-                n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()
-            }
+            specs = {n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()}
             self._traces[key] = named_function(signature, call.call, specs)
         return self._traces[key]
 
-    def frozen(
-        self, signature: str, pinned: Shapes | None = None, *, lower_control_flow: bool = True
-    ) -> FrozenGraph:
+    def frozen(self, signature: str, pinned: Shapes | None = None, *, lower_control_flow: bool = True) -> FrozenGraph:
         """The frozen graph of one signature, its names in signature order. Raises `Refused` as `trace.freeze`."""
         key = (signature, tuple(sorted((pinned or {}).items())), lower_control_flow)
         if key not in self._frozen:
@@ -146,7 +142,7 @@ def save_saved_model(source: Source, path: Path) -> None:
     a session loader (TensorFlow Java, Serving, the C API) restores only that copy.
     """
     module = tf.Module()
-    module.source = [t for t in source.trackables]
+    module.source = list(source.trackables)
     module.raw_variables = list(source.variables)
     signatures = {name: source.concrete(name) for name in source.calls}
     tf.saved_model.save(module, str(path), signatures=signatures)

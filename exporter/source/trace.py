@@ -37,9 +37,7 @@ class FrozenGraph:
     function: Any
 
 
-def named_function(
-    name: str, call: Callable[..., Mapping[str, tf.Tensor]], specs: Mapping[str, tf.TensorSpec]
-) -> Any:
+def named_function(name: str, call: Callable[..., Mapping[str, tf.Tensor]], specs: Mapping[str, tf.TensorSpec]) -> Any:
     """A concrete function of keyword tensors whose graph names are those of `specs`, with a dict result."""
 
     def traced(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -58,9 +56,7 @@ def spec_of(name: str, tensor: Any) -> TensorSpec:
     return TensorSpec(name, tensor.dtype.name, dims(tensor.shape))
 
 
-def signature_of(
-    name: str, concrete: Any, inputs: Iterable[str], outputs: Iterable[str]
-) -> Signature:
+def signature_of(name: str, concrete: Any, inputs: Iterable[str], outputs: Iterable[str]) -> Signature:
     """The signature of a concrete function, its inputs and outputs in the given order."""
     specs = concrete.structured_input_signature[1]
     results = concrete.structured_outputs

@@ -32,9 +32,7 @@ class KerasModel:
         self.inputs = tuple(TensorSpec(n, s.dtype.name, dims(s.shape)) for n, s in self._call.specs.items())
         concrete = tf.function(self._call.call, autograph=False).get_concrete_function(**self._call.specs)
         results = concrete.structured_outputs
-        self.outputs = tuple(
-            TensorSpec(n, results[n].dtype.name, dims(results[n].shape)) for n in self._call.outputs
-        )
+        self.outputs = tuple(TensorSpec(n, results[n].dtype.name, dims(results[n].shape)) for n in self._call.outputs)
 
     def run(self, inputs: Tensors) -> Tensors:
         with tf.device("/CPU:0"):

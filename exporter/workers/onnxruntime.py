@@ -40,8 +40,7 @@ class OnnxModel:
         names = [s.name for s in self.outputs]
         results = self._session.run(names, feeds)
         return {
-            n: as_strings(r) if s.dtype == "string" else r
-            for n, s, r in zip(names, self.outputs, results, strict=True)
+            n: as_strings(r) if s.dtype == "string" else r for n, s, r in zip(names, self.outputs, results, strict=True)
         }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from exporter import reference, tensors
+from exporter import tensors
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats.registry import format_named

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tensorflow as tf
 from exporter.model import TensorSpec
 from exporter.source.trace import dims
 from exporter.tensors import DTYPES, Tensors, as_strings
-from exporter.workers.serve import RuntimeHandler, serve
+from exporter.workers.serve import Loaded, RuntimeHandler, serve
 from exporter.workers.source import quiet, versions
 
 
@@ -67,7 +68,7 @@ def _info(name: str, tensor: Any) -> TensorSpec:
     return TensorSpec(name, tf.dtypes.as_dtype(tensor.dtype).name, dims(tf.TensorShape(tensor.tensor_shape)))
 
 
-_OPENERS = {"tensorflow": ObjectModel, "tensorflow-session": SessionModel}
+_OPENERS: dict[str, Callable[[Path, str], Loaded]] = {"tensorflow": ObjectModel, "tensorflow-session": SessionModel}
 
 
 def main() -> None:

@@ -7,7 +7,8 @@
  * @typedef {{id: number, op: string} & Record<string, unknown>} Request
  * @typedef {(request: Request) => Promise<object>} Handler
  */
-import { createReadStream, writeSync } from 'node:fs';
+import { createReadStream, fstatSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { Unsupported } from './runtime.mjs';
 
@@ -20,13 +21,24 @@ const REPLIES = 4;
  * @returns {Promise<void>}
  */
 export async function serve(handlers) {
-  const lines = createInterface({ input: createReadStream('', { fd: REQUESTS }), crlfDelay: Infinity });
+  const lines = createInterface({ input: requestStream(), crlfDelay: Infinity });
   for await (const line of lines) {
     if (line.trim() === '') continue;
     const request = parse(line);
     writeRecord({ id: request.id, ...(await answer(handlers, request)) });
     if (request.op === 'bye') return;
   }
+}
+
+/**
+ * The request pipe as a stream. A file stream would block a thread in read(2), and a process cannot exit while one
+ * of its threads waits there; it is only for a file of requests, given by hand.
+ */
+function requestStream() {
+  const kind = fstatSync(REQUESTS);
+  return kind.isFIFO() || kind.isSocket()
+    ? new Socket({ fd: REQUESTS, readable: true, writable: false })
+    : createReadStream('', { fd: REQUESTS });
 }
 
 /**

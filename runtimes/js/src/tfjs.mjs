@@ -1,7 +1,7 @@
 /**
  * TF.js in Node, shared by the cpu and the wasm runtime: graph and layers models, fed and read by name.
  *
- * tfjs carries float32, int32, bool and string. Other integers are cast to int32, range-checked; a graph that declares
+ * TF.js carries float32, int32, bool and string, and on the cpu backend complex64. Other integers are cast to int32, range-checked; a graph that declares
  * such an output returns int32. Everything else is refused, because TF.js would silently compute in float32.
  *
  * @typedef {typeof import('@tensorflow/tfjs')} Tf
@@ -16,7 +16,11 @@ import { diskHandler, dtypeOf, readModelJson, shapeOf } from './tfjs-artifact.mj
 import { checkOps, explain } from './tfjs-preflight.mjs';
 import { installWasmKernels } from './wasm-kernels.mjs';
 
-const DTYPES = ['float32', 'int32', 'bool', 'string'];
+// wasm has no kernel that makes a complex tensor
+const DTYPES = {
+  cpu: ['float32', 'int32', 'bool', 'string', 'complex64'],
+  wasm: ['float32', 'int32', 'bool', 'string'],
+};
 
 /**
  * A TF.js runtime on one backend.
@@ -28,7 +32,7 @@ export function tfjsRuntime(backend) {
   let tf;
   return {
     formats: ['tfjs-graph', 'tfjs-layers'],
-    dtypes: DTYPES,
+    dtypes: DTYPES[backend],
     casts: TO_INT32,
     async start() {
       quietConsole();
@@ -162,12 +166,14 @@ async function execute(tf, feeds, names, weights, run) {
  * @param {Tensor} tensor
  * @returns {TfTensor}
  */
-const toTf = (tf, { data, shape, dtype }) =>
-  tf.tensor(
-    /** @type {Float32Array} */ (data),
-    shape,
-    /** @type {import('@tensorflow/tfjs').DataType} */ (dtype),
-  );
+function toTf(tf, { data, shape, dtype }) {
+  const values = /** @type {Float32Array} */ (data);
+  if (dtype !== 'complex64') return tf.tensor(values, shape, /** @type {'float32'} */ (dtype));
+  return tf.tidy(() => {
+    const [real, imaginary] = [0, 1].map((part) => values.filter((_, i) => i % 2 === part));
+    return tf.complex(tf.tensor(real, shape), tf.tensor(imaginary, shape));
+  });
+}
 
 /**
  * @param {string} name
@@ -176,7 +182,7 @@ const toTf = (tf, { data, shape, dtype }) =>
  */
 async function fromTf(name, tensor) {
   const { dtype, shape } = tensor;
-  if (!DTYPES.includes(dtype)) throw new Unsupported(`output '${name}' is ${dtype}; this runtime reads ${DTYPES.join(', ')}`);
+  if (!DTYPES.cpu.includes(dtype)) throw new Unsupported(`output '${name}' is ${dtype}, which this runtime cannot read`);
   // bytes() for strings: data() decodes them as UTF-8, which loses every byte that is not
   if (dtype === 'string') return { dtype, shape, data: /** @type {Uint8Array[]} */ (await tensor.bytes()) };
   const values = await tensor.data();

@@ -2,8 +2,9 @@
  * ONNX Runtime's native library in Node: CPU provider, one thread (more are slower on shared cores and change the
  * order of float additions between machines).
  *
- * Every dtype ONNX Runtime offers JavaScript crosses bit for bit. Strings are JavaScript text on the way, so bytes
- * that are not UTF-8 are refused. bfloat16, float8, int4 and complex are not usable as inputs or outputs here.
+ * Every dtype ONNX Runtime offers JavaScript crosses bit for bit. Strings are text on the way in, cut at the first NUL
+ * by the binding, so bytes that are not UTF-8 and NULs are refused. bfloat16, float8, int4 and complex are not usable
+ * as inputs or outputs here.
  *
  * @typedef {typeof import('onnxruntime-node')} Ort
  * @typedef {import('../tensor.mjs').Tensor} Tensor
@@ -14,6 +15,13 @@ import { bytesOf, fromBytes } from '../tensor.mjs';
 
 /** @type {Ort} */
 let ort;
+
+// onnx.TensorProto.DataType, where the binding reports nothing but the number
+const ONNX_TYPES = new Map([
+  [14, 'complex64'],
+  [15, 'complex128'],
+  [16, 'bfloat16'],
+]);
 
 /** @type {import('../runtime.mjs').Runtime} */
 export const runtime = {
@@ -30,11 +38,7 @@ export const runtime = {
   },
 
   async load(artifact) {
-    const session = await ort.InferenceSession.create(artifact, {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: 1,
-      interOpNumThreads: 1,
-    });
+    const session = await open(artifact);
     return {
       inputs: session.inputMetadata.map(toSpec),
       outputs: session.outputMetadata.map(toSpec),
@@ -48,6 +52,26 @@ export const runtime = {
     };
   },
 };
+
+/**
+ * @param {string} artifact
+ * @throws {Unsupported} an input or output has a dtype that the binding, or ONNX Runtime itself, lacks
+ */
+async function open(artifact) {
+  try {
+    return await ort.InferenceSession.create(artifact, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: 1,
+      interOpNumThreads: 1,
+    });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const type = /Unsupported data type: (\d+)|MLDataType for: (\S+) is not currently registered/.exec(message);
+    if (type === null) throw error;
+    const name = type[2] ?? ONNX_TYPES.get(Number(type[1])) ?? `ONNX type ${type[1]}`;
+    throw new Unsupported(`onnxruntime-node has no tensors of ${name}, which this model takes or returns`);
+  }
+}
 
 /**
  * @param {import('onnxruntime-node').InferenceSession.ValueMetadata} metadata
@@ -72,6 +96,9 @@ function toOrt(name, { dtype, shape, data }) {
   // the default decoder would drop a byte order mark
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const texts = /** @type {Uint8Array[]} */ (data).map((bytes, i) => {
+    if (bytes.includes(0)) {
+      throw new Unsupported(`input '${name}' holds a NUL byte (element ${i}); onnxruntime-node would cut the text there`);
+    }
     try {
       return utf8.decode(bytes);
     } catch {

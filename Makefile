@@ -1,0 +1,58 @@
+# Each target does its own set-up, by file dependency: nothing is installed twice, nothing by hand.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JS := runtimes/js
+JS_READY := $(JS)/node_modules/.package-lock.json
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test lint unit parity js setup wheel bench clean readme
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: setup ## train digits-cnn, convert it to every format, run every artifact, print the verdict
+	$(BIN)/exporter convert digits-cnn -o build/digits-cnn --require all
+
+test: lint js unit parity ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity
+
+lint: setup ## ruff, mypy --strict and tsc
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy exporter
+	$(BIN)/python tools/npm.py run check
+
+js: setup ## the JavaScript workers' own tests
+	$(BIN)/python tools/npm.py test
+
+unit: setup ## tests that need no TensorFlow: seconds
+	$(PYTEST) tests/unit tests/protocol
+
+parity: setup ## real artifacts in real runtimes, the command line, the docs
+	$(PYTEST) tests --ignore=tests/unit --ignore=tests/protocol
+
+setup: $(READY) $(JS_READY)
+
+$(READY): requirements.lock requirements-node.lock pyproject.toml tools/setup.py
+	$(PYTHON) tools/setup.py $(VENV)
+	touch $@
+
+$(JS_READY): $(READY) $(JS)/package.json $(JS)/package-lock.json
+	$(BIN)/python tools/npm.py ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+wheel: $(READY) ## build dist/*.whl
+	$(BIN)/python -m hatchling build -t wheel
+
+bench: setup ## ratios against the upstream tools, one run
+	$(BIN)/python benchmarks/convert.py
+
+readme: setup ## regenerate the tables in README.md from real runs
+	$(BIN)/python tools/readme.py
+
+clean: ## remove what the targets made, except downloads
+	rm -rf build dist $(VENV) $(JS)/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,61 @@
+"""Telling what a path is by looking at it: the format, and the file or directory a runtime opens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.errors import UsageError
+
+_SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
+
+
+@dataclass(frozen=True)
+class ArtifactPath:
+    """One artifact outside any bundle's bookkeeping."""
+
+    format: str
+    path: Path
+
+
+def identify(path: Path) -> ArtifactPath:
+    """Decide the format of an artifact.
+
+    Raises:
+        UsageError: no such path, or nothing we know.
+    """
+    if not path.exists():
+        raise UsageError("missing-file", f"there is no {path}", "check the path")
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return ArtifactPath("saved-model", path)
+        inner = [p for p in sorted(path.iterdir()) if p.suffix in _SUFFIXES or p.name == "model.json"]
+        if len(inner) == 1:
+            return identify(inner[0])
+        raise UsageError(
+            "unknown-artifact",
+            f"{path} is not an artifact (no saved_model.pb, and {len(inner)} model files)",
+            "give the .tflite, .onnx, .keras, .h5 or model.json file, or a SavedModel directory",
+        )
+    if path.suffix == ".json":
+        return ArtifactPath(_tfjs_format(path), path)
+    if path.suffix in _SUFFIXES:
+        return ArtifactPath(_SUFFIXES[path.suffix], path)
+    raise UsageError(
+        "unknown-artifact",
+        f"{path} is not a kind of artifact",
+        f"known: {', '.join(_SUFFIXES)}, model.json, SavedModel",
+    )
+
+
+def _tfjs_format(path: Path) -> str:
+    try:
+        kind = json.loads(path.read_text()).get("format")
+    except (ValueError, AttributeError, OSError) as error:
+        raise UsageError("unreadable-file", f"{path} is not a TF.js model.json: {error}", "") from error
+    if kind == "graph-model":
+        return "tfjs-graph"
+    if kind == "layers-model":
+        return "tfjs-layers"
+    raise UsageError("unknown-artifact", f"{path} is JSON, but not a TF.js model (format {kind!r})", "")

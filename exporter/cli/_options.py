@@ -1,0 +1,142 @@
+"""Options that several commands share, and what they mean as library values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from exporter.parity.cases import CaseOptions
+    from exporter.parity.run import RunOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _apply(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+custom_option = click.option(
+    "--custom", metavar="FILE.py", type=click.Path(path_type=Path), help="Module that defines custom layers."
+)
+timeout_option = click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Per request.")
+
+
+def _ranges(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    out = {}
+    for value in values:
+        name, low, high = ([*value.rsplit(":", 2), "", ""])[:3]
+        try:
+            out[name] = (float(low), float(high))
+        except ValueError:
+            raise click.BadParameter(f"{value!r}: expected NAME:LOW:HIGH, for example tokens:0:9999") from None
+        if out[name][0] > out[name][1]:
+            raise click.BadParameter(f"{value!r}: the low end is above the high end")
+    return out
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(v) for v in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: expected sizes such as 1,2,5") from None
+    if not sizes or min(sizes) < 1 or len(set(sizes)) != len(sizes):
+        raise click.BadParameter(f"{value!r}: expected different sizes of at least 1")
+    return sizes
+
+
+def _per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    out = {}
+    for value in values:
+        name, _, number = value.rpartition(":")
+        try:
+            out[name] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{value!r}: expected a number or OUTPUT:NUMBER") from None
+        if not out[name] >= 0:
+            raise click.BadParameter(f"{value!r}: a tolerance cannot be negative")
+    return out
+
+
+tolerance_options = _apply(
+    [
+        click.option("--rtol", multiple=True, metavar="[OUTPUT:]X", callback=_per_output, help="Relative tolerance."),
+        click.option(
+            "--atol",
+            multiple=True,
+            metavar="[OUTPUT:]X",
+            callback=_per_output,
+            help="Absolute tolerance, times the output's RMS.",
+        ),
+    ]
+)
+
+run_options = _apply(
+    [
+        click.option("--runtime", multiple=True, metavar="R", help="Run only R, and require it. Repeatable."),
+        click.option("--require", multiple=True, metavar="R", help="R must not be missing; 'all' for every one."),
+        tolerance_options,
+        timeout_option,
+        click.option("--jobs", type=click.IntRange(min=1), help="Runtimes side by side. Default: the cores."),
+        click.option(
+            "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Also write json=… or html=… there."
+        ),
+    ]
+)
+
+case_options = _apply(
+    [
+        click.option(
+            "--inputs", metavar="FILE|file.py:fn", help="Own inputs: npz, npy, csv, json, safetensors or a function."
+        ),
+        click.option("--samples", default=16, show_default=True, type=click.IntRange(min=1), help="Rows of own data."),
+        click.option(
+            "--batch-sizes", default="1,2,5", show_default=True, callback=_sizes, help="Batches to compare at."
+        ),
+        click.option(
+            "--range", "ranges", multiple=True, metavar="NAME:LOW:HIGH", callback=_ranges, help="Values of an input."
+        ),
+        click.option("--seed", default=7, show_default=True, help="Seed of generated inputs."),
+    ]
+)
+
+
+def make_run_options(
+    *, jobs: int | None, timeout: float | None, custom: Path | None, rtol: dict[str, float], atol: dict[str, float]
+) -> RunOptions:
+    import os
+
+    from exporter.parity.run import RunOptions
+    from exporter.parity.tolerance import Overrides
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return RunOptions(jobs=jobs or cores, timeout=timeout, custom=custom, overrides=Overrides(rtol, atol))
+
+
+def make_case_options(
+    *, samples: int, batch_sizes: tuple[int, ...], ranges: dict[str, tuple[float, float]], seed: int
+) -> CaseOptions:
+    from exporter.parity.cases import CaseOptions
+
+    return CaseOptions(batch_sizes=batch_sizes, samples=samples, seed=seed, ranges=ranges)
+
+
+def check_reports(reports: tuple[str, ...]) -> dict[str, Path]:
+    """FORMAT=PATH pairs of --report, before any work is done."""
+    out = {}
+    for item in reports:
+        kind, equals, path = item.partition("=")
+        if not equals or kind not in ("json", "html"):
+            raise click.BadParameter(f"--report {item!r}: expected json=PATH or html=PATH")
+        out[kind] = Path(path)
+    return out

@@ -1,0 +1,158 @@
+"""What commands print: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from exporter.bundle import Bundle
+    from exporter.parity.report import Report
+
+_STYLES = {
+    "passed": "green",
+    "mismatched": "bold red",
+    "failed": "bold red",
+    "unsupported": "yellow",
+    "not-run": "yellow",
+}
+
+
+def print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=1, allow_nan=False))
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A function that shows what is going on: a spinner on a terminal, nothing but milestones elsewhere."""
+    if quiet:
+        yield lambda message: None
+        return
+    if not sys.stderr.isatty():
+        yield lambda message: None if message.startswith("verified") else click.echo(message, err=True)
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+
+        def show(message: str) -> None:
+            if not message.startswith(("verified", "writing", "opening", "computing", "done")):
+                console.print(message, highlight=False, markup=False)
+            from rich.markup import escape
+
+            status.update(escape(message))
+
+        yield show
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table that also reads well in a file."""
+    from rich.text import Text
+
+    made = _table(columns)
+    for row in rows:
+        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    print_table(made)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        numeric = column in ("error", "dB", "needed", "ms", "size", "cells", "params")
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    return made
+
+
+def print_table(made: Table) -> None:
+    from rich.console import Console
+
+    # a pipe has no width; a table folded at 80 columns would be unreadable there
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(made)
+
+
+def print_verdict(report: Report, bundle: Path) -> None:
+    """The verdict table, the reasons for what is not passed, and the summary line."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from exporter.parity.report import rows
+    from exporter.text import human_bytes
+
+    sizes = {a.recipe.id: human_bytes(a.bytes) for a in report.bundle.artifacts if a.status == "written"}
+    made = _table(["recipe", "size", "runtime", "verdict", "cells", "error", "needed", "ms"])
+    notes: dict[str, list[str]] = {}
+    previous = ""
+    for row in rows(report):
+        first = row.recipe if row.recipe != previous else ""
+        previous = row.recipe
+        passed = row.counts.get("passed", 0)
+        made.add_row(
+            first,
+            sizes.get(row.recipe, "") if first else "",
+            row.runtime,
+            Text(row.status, style=_STYLES[row.status]),
+            f"{passed}/{sum(row.counts.values())}",
+            "" if row.max_rel is None else f"{row.max_rel:.1e}",
+            "" if row.needed is None else f"{row.needed:.2g}",
+            f"{row.elapsed_ns / 1e6:.0f}" if row.elapsed_ns else "",
+        )
+        for line in row.detail:
+            notes.setdefault(f"{row.recipe}: {line}", []).append(row.runtime)
+    print_table(made)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for text, where in notes.items():
+        recipe, _, reason = text.partition(": ")
+        place = recipe if len(where) > 1 else f"{recipe} in {where[0]}"
+        console.print(Text(f"  {place}: {reason}"))
+    for note in report.bundle.notes:
+        console.print(Text(f"  {note}"))
+    console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
+    console.print(Text("error: largest |a-b| over the output's RMS; needed: share of the allowed bound", style="dim"))
+    console.print(Text(f"report: {bundle / 'report.html'}", style="dim"))
+
+
+def summary_line(report: Report) -> str:
+    """One sentence with every count and, if red, why."""
+    counts = ", ".join(f"{n} {name}" for name, n in report.counts.items() if n)
+    refused = [a.recipe.id for a in report.bundle.artifacts if a.status == "refused"]
+    parts = [f"{report.verdict.upper()}: {len(report.planned)} cells ({counts or 'none'})"]
+    if refused:
+        parts.append(f"refused: {', '.join(refused)}")
+    if report.missing:
+        parts.append(f"missing: {', '.join(report.missing)}")
+    if report.unconfirmed:
+        parts.append(f"written but not run: {', '.join(report.unconfirmed)}")
+    parts += report.problems
+    return "; ".join(parts)
+
+
+def print_bundle(bundle: Bundle) -> None:
+    """What was written, when nothing was run."""
+    from exporter.text import human_bytes, human_seconds
+
+    table(
+        ["recipe", "status", "size", "time", "note"],
+        [
+            [
+                a.recipe.id,
+                a.status,
+                human_bytes(a.bytes) if a.bytes else "",
+                human_seconds(a.seconds) if a.seconds else "",
+                a.reason or "; ".join(a.rewrites),
+            ]
+            for a in bundle.artifacts
+        ],
+    )

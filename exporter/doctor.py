@@ -1,0 +1,99 @@
+"""What works on this machine: each runtime is really started and asked, and every problem comes with its fix."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from exporter.errors import MissingRuntimeError, WorkerFailure
+from exporter.model import Json
+from exporter.protocol.client import Client, NotSupported, Ok
+from exporter.runtimes import Missing, Runtime
+from exporter.runtimes._node import INSTALL_HINT, install, node
+from exporter.runtimes.registry import runtimes
+
+PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "h5py")
+
+
+def runtime_status(name: str, found: Runtime | str) -> Json:
+    """One runtime: `works`, `missing` or `broken`, with its versions or the reason and the fix."""
+    facts: Json = {
+        "name": name,
+        "formats": [],
+        "status": "broken",
+        "reason": "",
+        "fix": "",
+        "versions": {},
+        "default": True,
+    }
+    if isinstance(found, str):
+        return {**facts, "reason": found}
+    facts.update(formats=list(found.formats), title=found.title, default=found.default)
+    with tempfile.TemporaryDirectory(prefix="exporter-doctor-") as scratch:
+        try:
+            client = Client(found.command(), Path(scratch) / "log", found.environment)
+        except Missing as missing:
+            return {**facts, "status": "missing", "reason": missing.reason, "fix": missing.hint}
+        try:
+            reply = client.request("hello", found.limits.start, protocol=1, runtime=name)
+        except WorkerFailure as failure:
+            last = (failure.tail.strip().splitlines() or [""])[-1]
+            return {**facts, "reason": f"{failure.message} {last}".strip()}
+        finally:
+            client.close()
+    if isinstance(reply, Ok):
+        shown = {k: reply.value[k] for k in ("versions", "dtypes", "casts")}
+        return {**facts, "status": "works", **shown}
+    if isinstance(reply, NotSupported):
+        return {**facts, "reason": reply.reason}
+    missing_package = reply.code.startswith("missing")
+    fix = INSTALL_HINT if missing_package else ""
+    return {**facts, "status": "missing" if missing_package else "broken", "reason": reply.message, "fix": fix}
+
+
+def runtimes_status() -> list[Json]:
+    """Every runtime, started two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda item: runtime_status(*item), runtimes().items()))
+
+
+def checks() -> list[Json]:
+    """One line per thing a user can miss: Python, packages, Node, and every runtime."""
+    out: list[Json] = [_check("Python", "works", f"{platform.python_version()} ({sys.executable})")]
+    for package in PACKAGES:
+        try:
+            out.append(_check(package, "works", version(package)))
+        except PackageNotFoundError:
+            cpu = f"{package}-cpu"
+            try:
+                out.append(_check(package, "works", f"{version(cpu)} ({cpu})"))
+            except PackageNotFoundError:
+                out.append(_check(package, "missing", "not installed", f"pip install {package}"))
+    try:
+        out.append(_check("Node", "works", node()))
+    except Missing as missing:
+        out.append(_check("Node", "missing", missing.reason, missing.hint))
+    for status in runtimes_status():
+        found = status["reason"] or ", ".join(f"{k} {v}" for k, v in status["versions"].items())
+        out.append(_check(f"runtime {status['name']}", status["status"], found, status["fix"]))
+    return out
+
+
+def _check(name: str, status: str, found: str, fix: str = "") -> Json:
+    return {"name": name, "status": status, "found": found, "fix": fix}
+
+
+def install_node() -> Path:
+    """Fetch the JavaScript packages into the user's cache, once. Raises `MissingRuntimeError`."""
+    try:
+        return install()
+    except Missing as missing:
+        raise MissingRuntimeError("node", missing.reason, missing.hint) from missing
+    except OSError as error:
+        raise MissingRuntimeError(
+            "node", f"cannot install the JavaScript packages: {error}", "free space and retry"
+        ) from error

@@ -1,0 +1,156 @@
+"""Rewriting ops that TF.js 4.22 knows but computes wrongly, or lacks, into ones it computes right.
+
+Each was found by running Keras operations in TF.js; a node keeps its name, so nothing that reads it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from exporter.formats import Refused
+from exporter.formats._tfjs_graphdef import GraphDef, NodeDef, node_of
+
+_FLOAT, _INT32 = 1, 3
+
+
+def lower(graph_def: GraphDef) -> tuple[str, ...]:
+    """Rewrite a frozen graph in place and say in words what was rewritten.
+
+    Raises:
+        Refused: a node cannot be rewritten because shapes it depends on are dynamic.
+    """
+    watched = [n for n in graph_def.node if n.op in _RULES]
+    if not watched:
+        return ()
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    lowering = _Lowering(graph_def, graph)
+    rewritten = []
+    for node in watched:
+        op = node.op
+        what = _RULES[op](lowering, node)
+        if what:
+            rewritten.append(f"{op} {node.name!r} {what}")
+    return tuple(rewritten)
+
+
+class _Lowering:
+    def __init__(self, graph_def: GraphDef, graph: Any) -> None:
+        self._graph_def = graph_def
+        self._graph = graph
+        self.nodes: Mapping[str, NodeDef] = {n.name: n for n in graph_def.node}
+
+    def shape(self, node: NodeDef, index: int) -> list[int | None] | None:
+        """The static shape of an input, or None if not even its rank is known."""
+        shape = self._graph.get_operation_by_name(node.name).inputs[index].shape
+        return None if shape.rank is None else list(shape)
+
+    def value(self, tensor: str) -> Any:
+        """The value of a constant, or None for anything else."""
+        from tensorflow.python.framework import tensor_util
+
+        node = self.nodes.get(node_of(tensor))
+        while node is not None and node.op == "Identity":
+            node = self.nodes.get(node_of(node.input[0]))
+        return None if node is None or node.op != "Const" else tensor_util.MakeNdarray(node.attr["value"].tensor)
+
+    def add(self, op: str, name: str, inputs: list[str], dtype: int) -> str:
+        node = self._graph_def.node.add(name=name, op=op, input=inputs)
+        node.attr["T"].type = dtype
+        return name
+
+    def constant(self, name: str, value: Any, dtype: int) -> str:
+        import tensorflow as tf
+
+        node = self._graph_def.node.add(name=name, op="Const")
+        node.attr["dtype"].type = dtype
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=tf.as_dtype(dtype)))
+        return name
+
+    @staticmethod
+    def become(node: NodeDef, op: str, inputs: list[str], attributes: tuple[str, ...] = ("T",)) -> None:
+        node.op = op
+        del node.input[:]
+        node.input.extend(inputs)
+        for name in [a for a in node.attr if a not in attributes]:
+            del node.attr[name]
+
+
+def _axis(lowering: _Lowering, node: NodeDef) -> str:
+    """Cumsum and Cumprod: TF.js does not count a negative axis from the end."""
+    axis, shape = lowering.value(node.input[1]), lowering.shape(node, 0)
+    if axis is not None and axis >= 0:
+        return ""
+    if axis is None or shape is None:
+        raise Refused(
+            f"node {node.name!r}: TF.js {node.op} needs an axis counted from the front; use saved-model or onnx"
+        )
+    node.input[1] = lowering.constant(f"{node.name}/from_front", np.int32(axis + len(shape)), _INT32)
+    node.attr["Tidx"].type = _INT32
+    return "counts its axis from the front"
+
+
+def _band(lowering: _Lowering, node: NodeDef) -> str:
+    """MatrixBandPart: TF.js 4.22 reads the upper bound from the input of the lower one."""
+    shape = lowering.shape(node, 0)
+    bounds = [lowering.value(i) for i in node.input[1:3]]
+    if shape is None or None in shape[-2:] or any(b is None for b in bounds):
+        raise Refused(
+            f"node {node.name!r}: TF.js confuses the bounds of MatrixBandPart (tril, triu), and the matrix' size or "
+            "its bounds are dynamic, so it cannot be rewritten; use saved-model or onnx"
+        )
+    rows, columns = (int(d) for d in shape[-2:] if d is not None)
+    lower_bound, upper_bound = (int(b) for b in bounds)
+    offset = np.arange(rows)[:, None] - np.arange(columns)[None, :]
+    mask = (lower_bound < 0) | (offset <= lower_bound)
+    mask &= (upper_bound < 0) | (-offset <= upper_bound)
+    dtype = node.attr["T"].type
+    inputs = [
+        lowering.constant(f"{node.name}/mask", mask, 10),  # DT_BOOL
+        node.input[0],
+        lowering.constant(f"{node.name}/zero", 0, dtype),
+    ]
+    lowering.become(node, "SelectV2", inputs)
+    return "became a selection by a constant mask"
+
+
+def _floor_division(lowering: _Lowering, node: NodeDef) -> str:
+    """FloorDiv of floats: TF.js returns int32."""
+    if node.attr["T"].type != _FLOAT:
+        return ""
+    quotient = lowering.add("RealDiv", f"{node.name}/quotient", list(node.input[:2]), _FLOAT)
+    lowering.become(node, "Floor", [quotient])
+    return "became Floor of a quotient"
+
+
+def _sign_bit(lowering: _Lowering, node: NodeDef) -> str:
+    """`bitcast(x, int32) & INT32_MIN < 0`, Keras' test for negative numbers and -0: x < 0 or 1/x < 0."""
+    masked = lowering.nodes.get(node_of(node.input[0]))
+    if masked is None or masked.op != "BitwiseAnd" or lowering.value(node.input[1]) != 0:
+        return ""
+    bits = lowering.nodes.get(node_of(masked.input[0]))
+    if bits is None or bits.op != "Bitcast" or bits.attr["T"].type != _FLOAT:
+        return ""
+    if lowering.value(masked.input[1]) != np.iinfo(np.int32).min:
+        return ""
+    zero = lowering.constant(f"{node.name}/zero", 0.0, _FLOAT)
+    one = lowering.constant(f"{node.name}/one", 1.0, _FLOAT)
+    inverse = lowering.add("RealDiv", f"{node.name}/inverse", [one, bits.input[0]], _FLOAT)
+    negative = lowering.add("Less", f"{node.name}/negative", [bits.input[0], zero], _FLOAT)
+    below = lowering.add("Less", f"{node.name}/below", [inverse, zero], _FLOAT)
+    lowering.become(node, "LogicalOr", [negative, below], ())
+    return "of a sign bit became a comparison with zero"
+
+
+_RULES: Mapping[str, Callable[[_Lowering, NodeDef], str]] = {
+    "Cumsum": _axis,
+    "Cumprod": _axis,
+    "FloorDiv": _floor_division,
+    "Less": _sign_bit,
+    "MatrixBandPart": _band,
+}

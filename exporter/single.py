@@ -1,0 +1,234 @@
+"""Running one artifact in one runtime, outside any bundle: `exporter run`, and both sides of `exporter compare`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporter import tensors
+from exporter.artifact_path import ArtifactPath, identify
+from exporter.bundle import write_bytes
+from exporter.errors import ExporterError, InputsError, MissingRuntimeError, UsageError, WorkerFailure
+from exporter.inputs import read_inputs
+from exporter.model import Signature, TensorSpec
+from exporter.parity.cases import fit
+from exporter.parity.compare import number
+from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
+from exporter.runtimes import Missing, Runtime
+from exporter.runtimes.registry import runtime_named, runtimes
+from exporter.tensors import Array, Tensors, dtype_name
+
+OUTPUT_KINDS = (".npz", ".npy", ".json", ".safetensors")
+
+
+@dataclass(frozen=True)
+class SingleRun:
+    """What one run gave. `signature` is the artifact's own, as the runtime shows it."""
+
+    runtime: str
+    versions: Mapping[str, str]
+    signature: Signature
+    outputs: Tensors
+    elapsed_ns: int
+
+
+class RunError(ExporterError):
+    """The artifact could not be loaded or run."""
+
+
+def choose_runtime(artifact: ArtifactPath, name: str | None) -> Runtime:
+    """The named runtime, or the first default one of the format. Raises `UsageError`, `MissingRuntimeError`."""
+    if name is not None:
+        chosen = runtime_named(name)
+        if artifact.format not in chosen.formats:
+            raise UsageError(
+                "useless-runtime",
+                f"{name} does not run {artifact.format}",
+                f"it runs {', '.join(chosen.formats)}",
+            )
+        return chosen
+    for candidate in runtimes().values():
+        if isinstance(candidate, Runtime) and candidate.default and artifact.format in candidate.formats:
+            return candidate
+    raise MissingRuntimeError("no-runtime", f"no runtime executes {artifact.format}", "exporter runtimes")
+
+
+def run_single(
+    path: Path,
+    inputs: str,
+    *,
+    runtime: str | None = None,
+    signature: str | None = None,
+    custom: Path | None = None,
+    timeout: float | None = None,
+) -> SingleRun:
+    """Run one artifact on a file of inputs.
+
+    Raises:
+        ExporterError: the artifact, the runtime or the inputs do not work, with the end of the worker's log.
+    """
+    artifact = identify(path)
+    chosen = choose_runtime(artifact, runtime)
+    try:
+        argv = chosen.command()
+    except Missing as missing:
+        raise MissingRuntimeError("missing", missing.reason, missing.hint) from missing
+    if chosen.needs_code and custom is not None:
+        argv = [*argv, "--custom", str(custom.absolute())]
+    key = signature or _only_signature(artifact)
+    with tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch:
+        client = Client(argv, Path(scratch) / "log", chosen.environment)
+        try:
+            hello = _ok(client.request("hello", timeout or chosen.limits.start, protocol=1, runtime=chosen.name))
+            loaded = _ok(
+                client.request(
+                    "load",
+                    timeout or chosen.limits.load,
+                    artifact=str(artifact.path.resolve()),
+                    format=artifact.format,
+                    signature=key,
+                )
+            )
+            shown = Signature(
+                key,
+                tuple(TensorSpec.from_json(s) for s in loaded["inputs"]),
+                tuple(TensorSpec.from_json(s) for s in loaded["outputs"]),
+            )
+            feeds = fit(shown, read_inputs(inputs, [shown])[key])
+            into, out = Path(scratch) / "in.safetensors", Path(scratch) / "out.safetensors"
+            tensors.save(into, feeds)
+            done = _ok(
+                client.request(
+                    "run",
+                    timeout or chosen.limits.run,
+                    handle=loaded["handle"],
+                    inputs=str(into),
+                    outputs=str(out),
+                )
+            )
+            return SingleRun(chosen.name, hello["versions"], shown, tensors.load(out), done["elapsed_ns"])
+        except WorkerFailure as failure:
+            last = (failure.tail.strip().splitlines() or [""])[-1]
+            raise RunError(failure.code, f"{chosen.name}: {failure.message}", last) from failure
+        finally:
+            client.close()
+
+
+def _ok(reply: Ok | NotSupported | RemoteError) -> dict[str, Any]:
+    if isinstance(reply, Ok):
+        return reply.value
+    if isinstance(reply, NotSupported):
+        raise RunError("unsupported", reply.reason)
+    if reply.code.startswith("missing"):
+        raise MissingRuntimeError(reply.code, reply.message, "exporter doctor")
+    message, hint = reply.message, ""
+    try:
+        data = json.loads(reply.message)
+        message, hint = data["message"], data["hint"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise RunError(reply.code, message, hint)
+
+
+def _only_signature(artifact: ArtifactPath) -> str:
+    if artifact.format not in ("tflite", "saved-model"):
+        return "serving_default"
+    from exporter.api import inspect
+
+    names = [s["name"] for s in inspect(artifact.path)["signatures"]]
+    if "serving_default" in names:
+        return "serving_default"
+    if len(names) != 1:
+        raise UsageError(
+            "which-signature",
+            f"{artifact.path} has {len(names)} signatures: {', '.join(names) or 'none'}",
+            "choose one with --signature",
+        )
+    return str(names[0])
+
+
+def check_output_kind(path: Path) -> None:
+    """Refuse an output file of an unknown kind before anything runs."""
+    if path.suffix not in OUTPUT_KINDS:
+        raise UsageError("outputs-kind", f"{path} is not a kind of output file", f"one of {', '.join(OUTPUT_KINDS)}")
+
+
+def write_outputs(path: Path, outputs: Tensors) -> None:
+    """Write outputs atomically, in the kind the suffix names. Raises `UsageError`, `BundleError`."""
+    check_output_kind(path)
+    if path.suffix == ".safetensors":
+        data = tensors.dumps(outputs)
+    elif path.suffix == ".json":
+        data = (json.dumps({n: _nested(a) for n, a in outputs.items()}, allow_nan=False) + "\n").encode()
+    else:
+        data = _numpy_file(path, outputs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+
+
+def _nested(array: Array) -> Any:
+    if array.ndim == 0:
+        return number(array[()])
+    return [_nested(row) for row in array] if array.ndim > 1 else [number(v) for v in array]
+
+
+def _numpy_file(path: Path, outputs: Tensors) -> bytes:
+    import io
+
+    plain = {}
+    for name, array in outputs.items():
+        if dtype_name(array) in ("string", "bfloat16"):
+            raise UsageError(
+                "outputs-kind", f"NumPy files cannot hold the {dtype_name(array)} output {name!r}", "use .safetensors"
+            )
+        plain[name] = array
+    buffer = io.BytesIO()
+    if path.suffix == ".npz":
+        np.savez(buffer, allow_pickle=False, **plain)
+    elif len(plain) == 1:
+        np.save(buffer, next(iter(plain.values())))
+    else:
+        raise UsageError("outputs-kind", f"a .npy file holds one array, there are {len(plain)} outputs", "use .npz")
+    return buffer.getvalue()
+
+
+def read_outputs(path: Path) -> Tensors:
+    """Read a file of named outputs: npz, npy, json or safetensors.
+
+    Raises:
+        InputsError: missing, unreadable or of an unknown kind.
+    """
+    if not path.is_file():
+        raise InputsError("missing-file", f"there is no file {path}", "check the path")
+    try:
+        if path.suffix == ".safetensors":
+            return tensors.load(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return {n: archive[n] for n in archive.files}
+        if path.suffix == ".npy":
+            return {"outputs": np.load(path, allow_pickle=False)}
+        if path.suffix == ".json":
+            data = json.loads(path.read_text())
+            if not isinstance(data, dict):
+                data = {"outputs": data}
+            return {n: _from_nested(v) for n, v in data.items()}
+    except (ValueError, OSError) as error:
+        raise InputsError("outputs-unreadable", f"{path} cannot be read: {error}", "write it again") from error
+    raise InputsError("outputs-kind", f"{path} is not a kind of output file", f"one of {', '.join(OUTPUT_KINDS)}")
+
+
+def _from_nested(values: Any) -> Array:
+    words = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
+    array = np.asarray(values, dtype=object)
+    if any(isinstance(v, str) and v not in words for v in array.reshape(-1)):
+        return tensors.as_strings(array)
+    if all(isinstance(v, int) for v in array.reshape(-1)):
+        return np.asarray(values)
+    return np.vectorize(lambda v: words.get(v, v), otypes=[np.float64])(array) if array.size else np.zeros(array.shape)
