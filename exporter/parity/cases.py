@@ -15,12 +15,14 @@ import numpy as np
 
 from exporter.errors import InputsError
 from exporter.model import Json, Signature, TensorSpec
-from exporter.tensors import DTYPES, Array, Tensors, as_strings, dtype_name, zeros
+from exporter.tensors import DTYPES, Array, TensorFileError, Tensors, as_strings, dtype_name, zeros
 from exporter.text import did_you_mean
 
+OWN_DATA = "own data"  # the `why` of a range fact that was taken over all of the model's own data
 DYNAMIC_SIZE = 16  # size of a dynamic dimension that nothing else determines
 OTHER_SIZE_STEP = 3
 FLOAT_EXTREME = 10.0
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
 _ODD_WORDS = (b"", "out-of-vocabulary ø".encode())
 
 
@@ -115,7 +117,12 @@ def fit(signature: Signature, given: Tensors) -> Tensors:
             f"the inputs do not fit signature {signature.name!r} ({'; '.join(lines)})",
             f"expected {', '.join(map(str, signature.inputs))}",
         )
-    out = {s.name: _fit_one(s, np.asarray(given[s.name])) for s in signature.inputs}
+    out = {}
+    for spec in signature.inputs:
+        try:
+            out[spec.name] = _fit_one(spec, np.asarray(given[spec.name]))
+        except TensorFileError as error:
+            raise InputsError("input-dtype", f"input {spec.name!r}: {error}", f"expected {spec}") from None
     if signature.batched:
         counts = {n: len(a) for n, a in out.items()}
         if len(set(counts.values())) > 1:
@@ -126,6 +133,8 @@ def fit(signature: Signature, given: Tensors) -> Tensors:
 
 
 def _fit_one(spec: TensorSpec, array: Array) -> Array:
+    if array.dtype == np.complex128 and spec.dtype == "complex64":
+        array = array.astype(np.complex64)
     found = f"{dtype_name(array)}{list(array.shape)}"
     if spec.shape is not None:
         same = len(spec.shape) == array.ndim and all(
@@ -140,14 +149,26 @@ def _fit_one(spec: TensorSpec, array: Array) -> Array:
     dtype = DTYPES[spec.dtype][1]
     if array.dtype == dtype:
         return array
-    with np.errstate(all="ignore"):
-        converted = array.astype(dtype)
-    both_float = dtype_name(array) in ("float64", "float32") and spec.dtype in ("float32", "float16", "bfloat16")
-    if not both_float and not np.array_equal(converted.astype(array.dtype), array):
+    converted = _converted(array, dtype)
+    if converted is None:
         raise InputsError(
             "input-dtype", f"input {spec.name!r} is {found} with values {spec.dtype} cannot hold", f"expected {spec}"
         )
     return converted
+
+
+def _converted(array: Array, dtype: np.dtype) -> Array | None:
+    """`array` in another dtype, or None where a value would not survive; floats may be rounded, not overflow."""
+    if array.dtype.kind == "c":
+        return None
+    with np.errstate(all="ignore"):
+        converted = array.astype(dtype)
+        floats = [a for a in (array, converted) if dtype_name(a) in _FLOATS]
+        if len(floats) == 2:
+            return converted if np.array_equal(np.isfinite(array), np.isfinite(converted)) else None
+        # the sign as well: -1 becomes 2**64 - 1 and back without a trace
+        kept = np.array_equal(converted.astype(array.dtype), array) and np.array_equal(converted < 0, array < 0)
+    return converted if kept else None
 
 
 class _Maker:
@@ -179,6 +200,11 @@ class _Maker:
         if spec.name in self._options.ranges:
             return self._options.ranges[spec.name]
         fact = self._facts.get(spec.name, {})
+        if self._own is not None and fact.get("why") != OWN_DATA:
+            values = self._own[spec.name]
+            values = values[np.isfinite(values)] if values.dtype.kind != "c" else values[:0]
+            if values.size:
+                return values.min().item(), values.max().item()
         return (fact["low"], fact["high"]) if "low" in fact else None
 
     def _integer_bounds(self, spec: TensorSpec) -> tuple[int, int]:
@@ -189,11 +215,21 @@ class _Maker:
                 f"input {spec} takes integers, and nothing tells which values mean something",
                 f"say --range {spec.name}:LOW:HIGH, or give --inputs",
             )
-        return int(bounds[0]), int(bounds[1])
+        low, high = int(bounds[0]), int(bounds[1])
+        limits = np.iinfo(DTYPES[spec.dtype][1])
+        if not limits.min <= low <= high <= limits.max:
+            raise InputsError(
+                "bad-range",
+                f"the range {low}..{high} of input {spec} is none of {spec.dtype} ({limits.min}..{limits.max})",
+                f"say --range {spec.name}:LOW:HIGH with LOW <= HIGH",
+            )
+        return low, high
 
     def _words(self, spec: TensorSpec) -> list[bytes]:
-        words = self._facts.get(spec.name, {}).get("words", [])
-        return [w.encode("latin-1") for w in words] or [b"alpha", b"beta", b"gamma"]
+        words = [w.encode("latin-1") for w in self._facts.get(spec.name, {}).get("words", [])]
+        if not words and self._own is not None:
+            words = sorted(set(self._own[spec.name].reshape(-1).tolist()))
+        return words or [b"alpha", b"beta", b"gamma"]
 
     def random(self, case: str, batch: int, grow: int = 0) -> Tensors:
         return {s.name: self._random(s, case, self._shape(s, batch, grow)) for s in self._signature.inputs}
@@ -209,7 +245,8 @@ class _Maker:
         dtype = DTYPES[spec.dtype][1]
         if dtype.kind in "iu":
             low, high = self._integer_bounds(spec)
-            return rng.integers(low, high, shape, endpoint=True).astype(dtype)
+            wide = np.uint64 if dtype.kind == "u" else np.int64
+            return rng.integers(low, high, shape, dtype=wide, endpoint=True).astype(dtype)
         bounds = self._bounds(spec)
         values = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
         if spec.dtype == "complex64":

@@ -21,17 +21,19 @@ HISTOGRAM_DECADES = tuple(range(-9, 1))  # edges 1e-9 … 1e0 of |a-b|/S
 
 def scales(references: Mapping[str, Tensors]) -> dict[str, float]:
     """Output name -> RMS over the finite values of every case's reference, not below the floor."""
-    squares: dict[str, float] = {}
-    counts: dict[str, int] = {}
+    values: dict[str, list[Array]] = {}
     for outputs in references.values():
         for name, array in outputs.items():
-            if dtype_name(array) == "string":
-                continue
-            values = np.abs(_widen(array))
-            values = values[np.isfinite(values)]
-            squares[name] = squares.get(name, 0.0) + float(np.sum(values * values))
-            counts[name] = counts.get(name, 0) + values.size
-    return {n: max(SCALE_FLOOR, math.sqrt(squares[n] / counts[n]) if counts[n] else 0.0) for n in squares}
+            if dtype_name(array) != "string":
+                wide = np.abs(_widen(array)).reshape(-1)
+                values.setdefault(name, []).append(wide[np.isfinite(wide)])
+    return {name: max(SCALE_FLOOR, _rms(np.concatenate(parts))) for name, parts in values.items()}
+
+
+def _rms(values: Array) -> float:
+    """Root of the mean square, taken relative to the largest so that 1e200 does not overflow to a bound of inf."""
+    largest = float(values.max()) if values.size else 0.0
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2))) if largest else 0.0
 
 
 def compare(
@@ -105,6 +107,12 @@ def _parts(array: Array) -> list[Array]:
     return [wide.real, wide.imag] if wide.dtype.kind == "c" else [wide]
 
 
+def _finite(array: Array) -> Array:
+    """The array in float64 (complex128) with 0 for every real or imaginary part that is not finite."""
+    parts = [np.where(np.isfinite(p), p, 0.0) for p in _parts(array)]
+    return parts[0] + 1j * parts[1] if len(parts) == 2 else parts[0]
+
+
 def _non_finite_problem(name: str, got: Array, expected: Array) -> str:
     if not _is_float(got):
         return ""
@@ -135,22 +143,22 @@ def number(value: Any) -> Any:
 def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tolerance) -> OutputComparison:
     if not _is_float(expected):
         return _exact(name, got, expected)
-    a, b = _widen(got), _widen(expected)
-    finite = np.isfinite(a) & np.isfinite(b)
-    error = np.where(finite, np.abs(np.where(finite, a, 0) - np.where(finite, b, 0)), 0.0)
-    bound = tolerance.atol * scale + tolerance.rtol * np.where(finite, np.abs(b), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # the non-finite patterns are equal by now, so what is left are the finite parts
+    a, b = _finite(got), _finite(expected)
+    with np.errstate(all="ignore"):
+        error = np.abs(a - b)
+        bound = tolerance.atol * scale + tolerance.rtol * np.abs(b)
         ratio = np.where(error == 0, 0.0, error / bound)
+        relative = np.asarray(error / scale)
     needed = float(ratio.max()) if ratio.size else 0.0
     worst = _index(ratio if needed > 0 else error)
-    x, y = np.where(finite, a, 0).reshape(-1), np.where(finite, b, 0).reshape(-1)
-    rate, rows = _top1(a, b, error) if finite.all() else (None, 0)
+    rate, rows = _top1(a, b, bound) if np.isfinite(_widen(expected)).all() else (None, 0)
     return OutputComparison(
         name=name,
         max_abs=float(error.max()) if error.size else 0.0,
-        max_rel=float(error.max() / scale) if error.size else 0.0,
-        sqnr_db=_sqnr(y, error.reshape(-1)),
-        cosine=_cosine(x, y),
+        max_rel=float(relative.max()) if error.size else 0.0,
+        sqnr_db=_sqnr(b.reshape(-1), error.reshape(-1)),
+        cosine=_cosine(a.reshape(-1), b.reshape(-1)),
         top1=rate,
         top1_rows=rows,
         allowed=tolerance.text,
@@ -159,7 +167,7 @@ def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tol
         worst_got=number(got[worst]) if got.size else None,
         worst_expected=number(expected[worst]) if got.size else None,
         elements=int(got.size),
-        histogram=_histogram(error.reshape(-1) / scale),
+        histogram=_histogram(relative.reshape(-1)),
     )
 
 
@@ -202,26 +210,36 @@ def _index(values: Array) -> tuple[int, ...]:
 
 def _sqnr(reference: Array, error: Array) -> float:
     """Signal to error ratio in dB: 10 log10(sum b^2 / sum (a-b)^2); Infinity for no error."""
-    noise, signal = float(np.sum(error * error)), float(np.sum(np.abs(reference) ** 2))
-    if noise == 0:
+    # both relative to the larger one, whose square could overflow
+    top = max((float(np.abs(v).max()) for v in (reference, error) if v.size), default=0.0)
+    if top == 0 or not error.any():
         return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    with np.errstate(all="ignore"):
+        noise, signal = (float(np.sum(np.abs(v / top) ** 2)) for v in (error, reference))
+    if not math.isfinite(top) or signal == 0:
+        return -math.inf
+    return 10 * math.log10(signal / noise) if noise else math.inf
 
 
 def _cosine(a: Array, b: Array) -> float:
-    product = float(np.linalg.norm(a) * np.linalg.norm(b))
-    if product == 0:
+    lengths = [float(np.abs(v).max()) if v.size else 0.0 for v in (a, b)]
+    if 0.0 in lengths:
         return 1.0 if np.array_equal(a, b) else 0.0
-    return float(min(1.0, max(-1.0, np.real(np.vdot(b, a)) / product)))
+    x, y = a / lengths[0], b / lengths[1]
+    product = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(min(1.0, max(-1.0, np.real(np.vdot(y, x)) / product)))
 
 
-def _top1(got: Array, expected: Array, error: Array) -> tuple[float | None, int]:
-    """Agreement of argmax over the last axis, over rows whose reference margin exceeds twice the row's error."""
+def _top1(got: Array, expected: Array, bound: Array) -> tuple[float | None, int]:
+    """Agreement of argmax over the last axis, over rows whose reference margin exceeds twice the allowed error.
+
+    The allowed error, not the one found: with the latter no row could ever disagree.
+    """
     if got.ndim < 2 or got.shape[-1] < 2 or got.dtype.kind == "c":
         return None, 0
     a, b = got.reshape(-1, got.shape[-1]), expected.reshape(-1, got.shape[-1])
     ordered = np.sort(b, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] > 2 * error.reshape(b.shape).max(axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 2 * bound.reshape(b.shape).max(axis=1)
     if not clear.any():
         return None, 0
     agree = a.argmax(axis=1) == b.argmax(axis=1)
@@ -243,8 +261,10 @@ def accept_casts(signature: Signature, got: Tensors, casts: Mapping[str, str]) -
         declared = casts.get(spec.dtype)
         if spec.name not in got or declared is None or dtype_name(got[spec.name]) != declared:
             continue
-        wide = got[spec.name].astype(DTYPES[spec.dtype][1])
-        if np.array_equal(wide.astype(got[spec.name].dtype), got[spec.name]):
+        with np.errstate(all="ignore"):
+            wide = got[spec.name].astype(DTYPES[spec.dtype][1])
+            back = wide.astype(got[spec.name].dtype)
+        if np.array_equal(back, got[spec.name], equal_nan=_is_float(back)):
             out[spec.name] = wide
             notes.append(f"output {spec.name}: {declared} read as {spec.dtype} (declared cast)")
     return out, tuple(notes)

@@ -38,8 +38,9 @@ def _walk(node: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(node, Mapping):
         if "class_name" in node:
             yield node
-        for value in node.values():
-            yield from _walk(value)
+        for key, value in node.items():
+            if key != "compile_config":  # models are loaded without their loss and metrics
+                yield from _walk(value)
     elif isinstance(node, list):
         for value in node:
             yield from _walk(value)
@@ -52,7 +53,7 @@ def foreign_classes(config: Any) -> tuple[str, ...]:
         module, registered = node.get("module"), node.get("registered_name")
         name = str(node["class_name"])
         if name == "function":
-            found.append(str(node.get("config")))
+            found.append(str(node.get("config")).split(">")[-1])
         elif (module is None and registered) or (module and not module.startswith(("keras", "builtins"))):
             found.append(name)
     return tuple(dict.fromkeys(found))

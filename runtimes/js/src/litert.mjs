@@ -124,6 +124,7 @@ export class CompiledModel {
         webNNOptions: {},
       });
     } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
       self.delete();
       const lines = [text(error), ...log.take()].join('; ');
       const op = /unresolved custom op: *\S+|Didn't find op for builtin opcode[^;]*/i.exec(lines);
@@ -164,6 +165,7 @@ export class CompiledModel {
       try {
         return /** @type {any[]} */ (await this.#compiled.run(this.#signature, buffers));
       } catch (error) {
+        if (error instanceof WebAssembly.RuntimeError) throw error;
         throw new WorkerError('run', [text(error), ...this.#litert.log.take()].join('; '));
       } finally {
         buffers.forEach((buffer) => buffer.delete());

@@ -19,6 +19,7 @@ const REPLIES = 4;
  * Answer requests one after the other until `bye` or the end of the request pipe.
  * @param {ReadonlyMap<string, Handler>} handlers by op
  * @returns {Promise<void>}
+ * @throws {Error} a line that is no request, or a WebAssembly trap: the worker cannot go on
  */
 export async function serve(handlers) {
   const lines = createInterface({ input: requestStream(), crlfDelay: Infinity });
@@ -55,6 +56,8 @@ async function answer(handlers, request) {
   try {
     return { ok: await handler(request) };
   } catch (error) {
+    // a trap leaves wasm memory in an unknown state: like a native crash it ends the worker, and costs one answer
+    if (error instanceof WebAssembly.RuntimeError) throw error;
     if (error instanceof Unsupported) return { unsupported: { reason: error.message } };
     return { error: { stage, ...describeError(error) } };
   }

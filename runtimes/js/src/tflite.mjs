@@ -10,9 +10,16 @@
  *   `at`: byte offsets of the vectors `shape` and `shape_signature`, 0 where absent
  * @typedef {{key: string, subgraph: number, inputs: Map<string, number>, outputs: Map<string, number>}} Signature
  *   names -> indices into the tensors of the subgraph
- * @typedef {{signatures: Signature[], subgraphs: TfliteTensor[][]}} TfliteFile
+ * @typedef {{tensors: TfliteTensor[], ops: Set<number>}} Subgraph `ops`: schema.fbs BuiltinOperator
+ * @typedef {{signatures: Signature[], subgraphs: Subgraph[]}} TfliteFile
  */
-import { WorkerError } from './runtime.mjs';
+import { Unsupported, WorkerError } from './runtime.mjs';
+
+// schema.fbs: enum BuiltinOperator
+const SHAPE = 77;
+const RANGE = 96;
+const UNIQUE = 103;
+const WHERE = 109;
 
 // schema.fbs: enum TensorType
 const TYPES = [
@@ -30,7 +37,12 @@ export function readTflite(bytes, where) {
   try {
     if (String.fromCharCode(...bytes.subarray(4, 8)) !== 'TFL3') throw new RangeError("the identifier 'TFL3' is missing");
     const model = new Table(bytes).root();
-    const subgraphs = model.tables(2).map((subgraph) => subgraph.tables(0).map(readTensor));
+    // an old file has the op's number only in the byte that newer ones cap at 127
+    const codes = model.tables(1).map((code) => Math.max(code.number(0, 'Int8'), code.number(3, 'Int32')));
+    const subgraphs = model.tables(2).map((subgraph) => ({
+      tensors: subgraph.tables(0).map(readTensor),
+      ops: new Set(subgraph.tables(3).map((operator) => codes[operator.number(0)])),
+    }));
     const signatures = model.tables(7).map((signature) => ({
       key: signature.text(2),
       subgraph: signature.number(4),
@@ -38,7 +50,7 @@ export function readTflite(bytes, where) {
       outputs: readTensorMap(signature.tables(1)),
     }));
     for (const { key, subgraph, inputs, outputs } of signatures) {
-      const tensors = subgraphs[subgraph] ?? [];
+      const tensors = subgraphs[subgraph]?.tensors ?? [];
       for (const [name, index] of [...inputs, ...outputs]) {
         if (tensors[index] === undefined) throw new RangeError(`signature '${key}' maps '${name}' to no tensor`);
       }
@@ -52,7 +64,42 @@ export function readTflite(bytes, where) {
 }
 
 /**
- * A copy of the file in which the given tensors have concrete shapes.
+ * Which tensors must be made concrete for a set of input shapes.
+ *
+ * The inputs are enough where LiteRT can derive every other shape before it runs; an output shape written into the
+ * file that is wrong would yield garbage instead of an error. A model that computes shapes while it runs (Keras'
+ * Flatten and attention do) keeps the sizes that the file states for what follows, so there every leading -1 is the
+ * batch. What neither covers is refused: LiteRT.js would answer with garbage or a trap.
+ * @param {TfliteFile} file
+ * @param {Signature} signature
+ * @param {ReadonlyMap<string, readonly number[]>} inputs shapes by name
+ * @returns {Map<TfliteTensor, readonly number[]>}
+ * @throws {Unsupported}
+ */
+export function concreteShapes(file, signature, inputs) {
+  const { tensors } = file.subgraphs[signature.subgraph];
+  const fed = new Map([...inputs].map(([name, shape]) => [tensors[/** @type {number} */ (signature.inputs.get(name))], shape]));
+  const dynamic = [...fed].filter(([tensor]) => tensor.shape.includes(null));
+  const ops = new Set(file.subgraphs.flatMap((subgraph) => [...subgraph.ops]));
+  if (dynamic.length === 0) return fed;
+  if (ops.has(UNIQUE) || ops.has(WHERE)) {
+    throw new Unsupported(`the model has dynamic dimensions and outputs sized by values (WHERE or UNIQUE), ${INSTEAD}`);
+  }
+  if (!ops.has(SHAPE) && !ops.has(RANGE)) return fed;
+  const batches = new Set(dynamic.map(([, shape]) => shape[0]));
+  const leading = dynamic.every(([tensor]) => tensor.shape.indexOf(null) === 0 && tensor.shape.lastIndexOf(null) === 0);
+  if (!leading || batches.size !== 1) {
+    throw new Unsupported(`the model computes shapes from dynamic dimensions other than one common batch, ${INSTEAD}`);
+  }
+  const [batch] = batches;
+  const led = file.subgraphs.flatMap((subgraph) => subgraph.tensors).filter(({ shape }) => shape[0] === null);
+  return new Map([...led.map((tensor) => /** @type {const} */ ([tensor, [batch]])), ...fed]);
+}
+
+const INSTEAD = 'which LiteRT.js cannot run; export it with static shapes';
+
+/**
+ * A copy of the file in which the given tensors have concrete leading dimensions (usually all of them).
  * @param {Uint8Array} bytes
  * @param {ReadonlyMap<TfliteTensor, readonly number[]>} shapes
  */
@@ -128,7 +175,7 @@ class Table {
 
   /**
    * @param {number} field
-   * @param {'Int8' | 'Uint32'} kind
+   * @param {'Int8' | 'Int32' | 'Uint32'} kind
    */
   number(field, kind = 'Uint32') {
     const at = this.#field(field);

@@ -35,7 +35,7 @@ try {
   await serve(new Map(handlers));
 } catch (error) {
   console.error(error);
-  process.exit(70); // EX_SOFTWARE: the pipes are unusable, so there is no way to say it in a record
+  process.exit(70); // EX_SOFTWARE: this process cannot go on, and the host sees it as a crash with this log
 }
 // runtimes keep timers and threads alive; the conversation is over, so are they
 process.exit(0);

@@ -13,12 +13,11 @@ import { fromBytes } from '../src/tensor.mjs';
 /** @param {string} path relative to `tests/vectors` */
 export const vector = (path) => fileURLToPath(new URL(`../../../tests/vectors/${path}`, import.meta.url));
 
-/** A directory that is removed when the process ends. */
-export function temporaryDirectory() {
-  const path = mkdtempSync(join(tmpdir(), 'exporter-js-'));
-  process.on('exit', () => rmSync(path, { recursive: true, force: true }));
-  return path;
-}
+const temporary = mkdtempSync(join(tmpdir(), 'exporter-js-'));
+process.on('exit', () => rmSync(temporary, { recursive: true, force: true }));
+
+/** A new directory that is removed when the process ends. */
+export const temporaryDirectory = () => mkdtempSync(join(temporary, 'd'));
 
 /** One worker process, as the host starts it. */
 export class Worker {

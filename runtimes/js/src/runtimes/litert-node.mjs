@@ -2,8 +2,6 @@
  * LiteRT.js (TensorFlow Lite compiled to WebAssembly with XNNPACK) in Node, one thread.
  *
  * A model with dynamic dimensions is compiled once per set of input shapes it is fed with, a few of which are kept.
- * Only the inputs are made concrete: LiteRT derives every other shape from them, and an output shape written into the
- * file that is wrong yields garbage instead of an error.
  *
  * @typedef {import('../litert.mjs').LiteRt} LiteRt
  * @typedef {import('../tensor.mjs').Tensor} Tensor
@@ -11,8 +9,8 @@
 import { readFileSync } from 'node:fs';
 import { CompiledModel, startLiteRt } from '../litert.mjs';
 import { Unsupported, WorkerError, timed, versionsOf } from '../runtime.mjs';
-import { bytesOf, fromBytes } from '../tensor.mjs';
-import { readTflite, specialise } from '../tflite.mjs';
+import { bytesOf, describe, fromBytes } from '../tensor.mjs';
+import { concreteShapes, readTflite, specialise } from '../tflite.mjs';
 
 const KEPT = 4;
 
@@ -45,8 +43,8 @@ export const runtime = {
 class TfliteModel {
   #bytes;
   #key;
+  #file;
   #signature;
-  #tensors;
   /** @type {Map<string, CompiledModel>} by input shapes, least recently used first */
   #compiled = new Map();
 
@@ -56,7 +54,8 @@ class TfliteModel {
    * @param {string} key
    */
   constructor(bytes, where, key) {
-    const { signatures, subgraphs } = readTflite(bytes, where);
+    this.#file = readTflite(bytes, where);
+    const { signatures, subgraphs } = this.#file;
     const signature = signatures.find((candidate) => candidate.key === key);
     if (signature === undefined) {
       const keys = signatures.map((candidate) => `'${candidate.key}'`).join(', ') || 'none';
@@ -65,13 +64,12 @@ class TfliteModel {
     this.#bytes = bytes;
     this.#key = key;
     this.#signature = signature;
-    this.#tensors = subgraphs[signature.subgraph];
-    this.inputs = [...signature.inputs].map(this.#toSpec);
-    this.outputs = [...signature.outputs].map(this.#toSpec);
+    const { tensors } = subgraphs[signature.subgraph];
+    /** @param {[string, number]} entry */
+    const toSpec = ([name, index]) => ({ name, dtype: tensors[index].dtype, shape: tensors[index].shape });
+    this.inputs = [...signature.inputs].map(toSpec);
+    this.outputs = [...signature.outputs].map(toSpec);
   }
-
-  /** @param {[string, number]} entry */
-  #toSpec = ([name, index]) => ({ name, dtype: this.#tensors[index].dtype, shape: this.#tensors[index].shape });
 
   /**
    * Find out at load whether the model compiles, where the shapes are known: static ones, or a batch that may be 1.
@@ -95,9 +93,12 @@ class TfliteModel {
     const raw = compiled.read(buffers);
     /** @type {Map<string, Tensor>} */
     const outputs = new Map();
-    for (const { name, dtype } of this.outputs) {
+    for (const { name, dtype, shape } of this.outputs) {
       const output = raw.get(name);
       if (output === undefined) throw new WorkerError('no-output', `LiteRT.js returned nothing for the output '${name}'`);
+      if (output.shape.length !== shape.length || shape.some((dim, i) => dim !== null && dim !== output.shape[i])) {
+        throw new WorkerError('output-shape', `output '${name}' came back as ${describe(dtype, output.shape)}, declared is ${describe(dtype, shape)}`);
+      }
       outputs.set(name, fromBytes(dtype, output.shape, output.bytes));
     }
     return { outputs, elapsedNs };
@@ -122,15 +123,10 @@ class TfliteModel {
         this.#compiled.delete(oldest);
         model.delete();
       }
-      const concrete = new Map([...shapes].map(([name, shape]) => [this.#tensor(name), shape]));
+      const concrete = concreteShapes(this.#file, this.#signature, shapes);
       compiled = await CompiledModel.compile(litert, specialise(this.#bytes, concrete), this.#key);
     }
     this.#compiled.set(id, compiled);
     return compiled;
-  }
-
-  /** @param {string} name */
-  #tensor(name) {
-    return this.#tensors[/** @type {number} */ (this.#signature.inputs.get(name))];
   }
 }
