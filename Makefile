@@ -11,14 +11,14 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity js setup wheel bench clean readme
+.PHONY: help demo test lint unit parity installed js setup wheel bench clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## train digits-cnn, convert it to every format, run every artifact, print the verdict
 	$(BIN)/exporter convert digits-cnn -o build/digits-cnn --require all
 
-test: lint js unit parity ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity
+test: lint js unit parity installed ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .
@@ -33,7 +33,10 @@ unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
 parity: setup ## real artifacts in real runtimes, the command line, the docs
-	$(PYTEST) tests --ignore=tests/unit --ignore=tests/protocol
+	$(PYTEST) tests --ignore=tests/unit --ignore=tests/protocol --ignore=tests/wheel
+
+installed: setup ## the built wheel, installed into an empty environment
+	$(PYTEST) tests/wheel
 
 setup: $(READY) $(JS_READY)
 

@@ -106,26 +106,38 @@ class Bundle:
                 notes=tuple(data["notes"]),
             )
             listed = {f["path"]: FileFact(f["path"], f["bytes"], f["sha256"]) for f in data["files"]}
-        except (ValueError, KeyError, TypeError) as error:
+            _check_references(bundle)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BundleError(
                 "broken-bundle", f"{index} is not a complete bundle index ({error!r})", "convert the source again"
             ) from error
         _verify(path, listed)
         for artifact in bundle.artifacts:
             for signature in artifact.entries:
-                bundle.artifact_path(artifact, signature)
+                opened = bundle.artifact_path(artifact, signature)
+                if not opened.exists():
+                    relative = opened.relative_to(path).as_posix()
+                    raise _missing(path, relative, f"{artifact.recipe.id} needs")
+        for case in bundle.cases:
+            for file in (case.inputs, case.reference):
+                if file not in listed:
+                    raise _missing(path, file, f"case {case.name!r} needs")
         return bundle
+
+
+def _check_references(bundle: Bundle) -> None:
+    """Raises ValueError unless every signature that is named exists."""
+    known = {s.name for s in bundle.signatures}
+    named = {c.signature for c in bundle.cases}.union(*(a.entries for a in bundle.artifacts))
+    if named - known:
+        raise ValueError(f"signatures {sorted(named - known)} are not among {sorted(known)}")
 
 
 def _verify(root: Path, listed: Mapping[str, FileFact]) -> None:
     for relative, fact in listed.items():
         file = inside(root, relative)
         if not file.is_file():
-            raise BundleError(
-                "missing-file",
-                f"{root} lacks {relative}, which its bundle.json lists",
-                "copy the whole bundle, or convert the source again",
-            )
+            raise _missing(root, relative, "its bundle.json lists")
         if file.stat().st_size != fact.bytes or sha256(file) != fact.sha256:
             raise BundleError(
                 "changed-file",
@@ -141,10 +153,18 @@ def _verify(root: Path, listed: Mapping[str, FileFact]) -> None:
             )
 
 
+def _missing(root: Path, relative: str, who: str) -> BundleError:
+    return BundleError(
+        "missing-file",
+        f"{root} lacks {relative}, which {who}",
+        "copy the whole bundle, or convert the source again",
+    )
+
+
 def inside(root: Path, relative: str) -> Path:
-    """`root / relative`, after checking that the relative path cannot leave `root`. Raises `BundleError`."""
+    """`root / relative`, after checking that neither the path nor a link on it leaves `root`. Raises `BundleError`."""
     pure = PurePosixPath(relative)
-    if pure.is_absolute() or ".." in pure.parts:
+    if pure.is_absolute() or ".." in pure.parts or not (root / pure).resolve().is_relative_to(root.resolve()):
         raise BundleError("unsafe-path", f"{root} names the path {relative!r}, which leaves the bundle", "")
     return root / pure
 
@@ -253,5 +273,9 @@ def _exchange(one: Path, other: Path) -> None:
     if done != 0:
         aside = one.with_name(one.name + ".old")
         os.rename(other, aside)
-        os.rename(one, other)
+        try:
+            os.rename(one, other)
+        except OSError:
+            os.rename(aside, other)
+            raise
         os.rename(aside, one)

@@ -69,6 +69,11 @@ class WorkerSession:
     def kill(self) -> None:
         self._client.kill()
 
+    @property
+    def peak_bytes(self) -> int:
+        """Largest resident memory of the worker; 0 while it runs."""
+        return self._client.peak_bytes
+
 
 def choose_recipes(to: Sequence[str] | None) -> list[tuple[Recipe, bool]]:
     """(recipe, was it named explicitly), in writing order, each once."""
@@ -103,10 +108,12 @@ class Converter:
         self.signatures: tuple[Signature, ...] = ()
         self.versions: Json = {}
         self.notes: list[str] = []
+        self.peak_bytes = 0
 
     def close(self) -> None:
         if self._worker is not None:
             self._worker.close()
+            self.peak_bytes = max(self.peak_bytes, self._worker.peak_bytes)
 
     def kill(self) -> None:
         if self._worker is not None:
@@ -371,6 +378,7 @@ def write_bundle(
             "text": spec.text,
             "metrics": facts.get("metrics", {}),
             "seconds": facts.get("seconds", 0.0),
+            "peak_bytes": converter.peak_bytes,
         },
         reference={"versions": converter.versions, "cpu": cpu()},
         tool={"exporter": exporter.__version__, "python": sys.version.split()[0]},

@@ -1,6 +1,7 @@
 """Rewriting ops that TF.js 4.22 knows but computes wrongly, or lacks, into ones it computes right.
 
-Each was found by running Keras operations in TF.js; a node keeps its name, so nothing that reads it changes.
+Each was found by running Keras operations in TF.js on the cpu and the wasm backend. A node keeps its name, so nothing
+that reads it changes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from exporter.formats import Refused
 from exporter.formats._tfjs_graphdef import GraphDef, NodeDef, node_of
 
-_FLOAT, _INT32 = 1, 3
+_WAY_OUT = "use saved-model or onnx"
+_FLOAT, _INT32, _BOOL = 1, 3, 10
 
 
 def lower(graph_def: GraphDef) -> tuple[str, ...]:
@@ -59,9 +61,11 @@ class _Lowering:
             node = self.nodes.get(node_of(node.input[0]))
         return None if node is None or node.op != "Const" else tensor_util.MakeNdarray(node.attr["value"].tensor)
 
-    def add(self, op: str, name: str, inputs: list[str], dtype: int) -> str:
+    def add(self, op: str, name: str, inputs: list[str], **types: int) -> str:
+        """Append a node with the given type attributes; returns its name."""
         node = self._graph_def.node.add(name=name, op=op, input=inputs)
-        node.attr["T"].type = dtype
+        for attribute, dtype in types.items():
+            node.attr[attribute].type = dtype
         return name
 
     def constant(self, name: str, value: Any, dtype: int) -> str:
@@ -71,6 +75,13 @@ class _Lowering:
         node.attr["dtype"].type = dtype
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=tf.as_dtype(dtype)))
         return name
+
+    def copy(self, node: NodeDef, name: str) -> NodeDef:
+        """Append a copy of a node under another name; returns it."""
+        new = self._graph_def.node.add()
+        new.CopyFrom(node)
+        new.name = name
+        return new
 
     @staticmethod
     def become(node: NodeDef, op: str, inputs: list[str], attributes: tuple[str, ...] = ("T",)) -> None:
@@ -102,7 +113,7 @@ def _band(lowering: _Lowering, node: NodeDef) -> str:
     if shape is None or None in shape[-2:] or any(b is None for b in bounds):
         raise Refused(
             f"node {node.name!r}: TF.js confuses the bounds of MatrixBandPart (tril, triu), and the matrix' size or "
-            "its bounds are dynamic, so it cannot be rewritten; use saved-model or onnx"
+            f"its bounds are dynamic, so it cannot be rewritten; {_WAY_OUT}"
         )
     rows, columns = (int(d) for d in shape[-2:] if d is not None)
     lower_bound, upper_bound = (int(b) for b in bounds)
@@ -111,7 +122,7 @@ def _band(lowering: _Lowering, node: NodeDef) -> str:
     mask &= (upper_bound < 0) | (-offset <= upper_bound)
     dtype = node.attr["T"].type
     inputs = [
-        lowering.constant(f"{node.name}/mask", mask, 10),  # DT_BOOL
+        lowering.constant(f"{node.name}/mask", mask, _BOOL),
         node.input[0],
         lowering.constant(f"{node.name}/zero", 0, dtype),
     ]
@@ -123,7 +134,7 @@ def _floor_division(lowering: _Lowering, node: NodeDef) -> str:
     """FloorDiv of floats: TF.js returns int32."""
     if node.attr["T"].type != _FLOAT:
         return ""
-    quotient = lowering.add("RealDiv", f"{node.name}/quotient", list(node.input[:2]), _FLOAT)
+    quotient = lowering.add("RealDiv", f"{node.name}/quotient", list(node.input[:2]), T=_FLOAT)
     lowering.become(node, "Floor", [quotient])
     return "became Floor of a quotient"
 
@@ -140,17 +151,79 @@ def _sign_bit(lowering: _Lowering, node: NodeDef) -> str:
         return ""
     zero = lowering.constant(f"{node.name}/zero", 0.0, _FLOAT)
     one = lowering.constant(f"{node.name}/one", 1.0, _FLOAT)
-    inverse = lowering.add("RealDiv", f"{node.name}/inverse", [one, bits.input[0]], _FLOAT)
-    negative = lowering.add("Less", f"{node.name}/negative", [bits.input[0], zero], _FLOAT)
-    below = lowering.add("Less", f"{node.name}/below", [inverse, zero], _FLOAT)
+    inverse = lowering.add("RealDiv", f"{node.name}/inverse", [one, bits.input[0]], T=_FLOAT)
+    negative = lowering.add("Less", f"{node.name}/negative", [bits.input[0], zero], T=_FLOAT)
+    below = lowering.add("Less", f"{node.name}/below", [inverse, zero], T=_FLOAT)
     lowering.become(node, "LogicalOr", [negative, below], ())
     return "of a sign bit became a comparison with zero"
 
 
+def _reverse(lowering: _Lowering, node: NodeDef) -> str:
+    """Booleans read backwards or in steps (masks): the wasm kernels take every element for 4 bytes of a float."""
+    if node.attr["T"].type != _BOOL:
+        return ""
+    if node.op == "StridedSlice":
+        steps = lowering.value(node.input[3])
+        if steps is not None and (steps == 1).all():
+            return ""
+    inner = lowering.copy(node, f"{node.name}/numbers")
+    inner.input[0] = lowering.add("Cast", f"{node.name}/cast", [node.input[0]], SrcT=_BOOL, DstT=_FLOAT)
+    inner.attr["T"].type = _FLOAT
+    lowering.become(node, "Cast", [inner.name], ())
+    node.attr["SrcT"].type, node.attr["DstT"].type = _FLOAT, _BOOL
+    return "of booleans became one of zeros and ones"
+
+
+def _to_boolean(lowering: _Lowering, node: NodeDef) -> str:
+    """Cast to bool: the wasm kernel truncates to 8 bits first, so that 0.5 and 256 become false."""
+    source, target = node.attr["SrcT"].type, node.attr["DstT"].type
+    if target != _BOOL or source == _BOOL:
+        return ""
+    zero = lowering.constant(f"{node.name}/zero", 0, source)
+    lowering.become(node, "NotEqual", [node.input[0], zero], ())
+    node.attr["T"].type, node.attr["incompatible_shape_error"].b = source, True
+    return "to bool became a comparison with zero"
+
+
+def _select(lowering: _Lowering, node: NodeDef) -> str:
+    """SelectV2 between booleans: the wasm kernel copies 4 bytes per element, beyond the tensor's end."""
+    if node.attr["T"].type != _BOOL:
+        return ""
+    condition, yes, no = node.input
+    negated = lowering.add("LogicalNot", f"{node.name}/not", [condition])
+    first = lowering.add("LogicalAnd", f"{node.name}/yes", [condition, yes])
+    second = lowering.add("LogicalAnd", f"{node.name}/no", [negated, no])
+    lowering.become(node, "LogicalOr", [first, second], ())
+    return "of booleans became logical operations"
+
+
+def _one_hot(lowering: _Lowering, node: NodeDef) -> str:
+    """OneHot: every backend ignores the axis, and the wasm kernel writes integers into a float tensor."""
+    depth, shape, dtype = lowering.value(node.input[1]), lowering.shape(node, 0), node.attr["TI"].type
+    axis = node.attr["axis"].i
+    if depth is None or shape is None:
+        raise Refused(
+            f"node {node.name!r}: the depth or the rank of OneHot is dynamic, which TF.js gets wrong; {_WAY_OUT}"
+        )
+    axis = len(shape) if axis == -1 else axis
+    levels = np.arange(int(depth)).reshape([-1 if i == axis else 1 for i in range(len(shape) + 1)])
+    position = lowering.constant(f"{node.name}/axis", axis, _INT32)
+    expanded = lowering.add("ExpandDims", f"{node.name}/indices", [node.input[0], position], T=dtype, Tdim=_INT32)
+    values = lowering.constant(f"{node.name}/levels", levels, dtype)
+    equal = lowering.add("Equal", f"{node.name}/equal", [expanded, values], T=dtype)
+    lowering.become(node, "SelectV2", [equal, node.input[2], node.input[3]])
+    return "became a comparison with every level"
+
+
 _RULES: Mapping[str, Callable[[_Lowering, NodeDef], str]] = {
+    "Cast": _to_boolean,
     "Cumsum": _axis,
     "Cumprod": _axis,
     "FloorDiv": _floor_division,
     "Less": _sign_bit,
     "MatrixBandPart": _band,
+    "OneHot": _one_hot,
+    "ReverseV2": _reverse,
+    "SelectV2": _select,
+    "StridedSlice": _reverse,
 }

@@ -108,7 +108,6 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "MaxPool3D": (_WINDOW,),
     "Mean": (_FLOAT_MEAN,),
     "Mod": (Limit("T", _is_float, "takes the sign of the divisor where TensorFlow takes the dividend's"),),
-    "OneHot": (Limit("axis", lambda v: v.i == -1, "always adds the new axis last"),),
 }
 
 # op -> indices of inputs of which TF.js reads the first element only

@@ -121,8 +121,8 @@ def run_cells(
             for outcome in session.run(own):
                 record(outcome)
         finally:
-            result.runtimes[name] = session.facts
             session.close()
+            result.runtimes[name] = session.facts
 
     with (
         tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch,
@@ -190,6 +190,7 @@ class _Session:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+            self.facts["peak_bytes"] = self._client.peak_bytes
 
     def run(self, cells: list[Cell]) -> Iterable[CellResult]:
         for (_recipe, signature), group in itertools.groupby(cells, key=lambda c: (c.recipe, c.signature)):

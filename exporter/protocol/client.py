@@ -84,6 +84,11 @@ class Client:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def peak_bytes(self) -> int:
+        """Largest resident memory of the worker in bytes; 0 while it runs."""
+        return self._process.peak_bytes
+
     def request(self, op: str, timeout: float, **fields: Any) -> Reply:
         """Send one request and wait for its reply.
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,21 +22,29 @@ REQUESTS_FD, REPLIES_FD = 3, 4
 
 @dataclass
 class WorkerProcess:
-    """A running child: `requests` is written by the host, `replies` is read by it (both raw descriptors)."""
+    """A running child: `requests` is written by the host, `replies` is read by it (both raw descriptors).
+
+    `peak_bytes` is its largest resident memory, known once it has ended.
+    """
 
     pid: int
     requests: int
     replies: int
     log: Path
     status: int | None = None
+    peak_bytes: int = 0
 
     def poll(self) -> int | None:
         """The wait status if the child has ended, else None."""
         if self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = status
+            self._reap(os.WNOHANG)
         return self.status
+
+    def _reap(self, flags: int) -> None:
+        pid, status, usage = os.wait4(self.pid, flags)
+        if pid:
+            self.status = status
+            self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def wait(self, seconds: float) -> int | None:
         """Wait up to `seconds` for the child to end."""
@@ -50,7 +59,7 @@ class WorkerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         if self.status is None:
             with contextlib.suppress(ChildProcessError):
-                _, self.status = os.waitpid(self.pid, 0)
+                self._reap(0)
         self.close()
 
     def close(self) -> None:
@@ -89,6 +98,7 @@ def start(argv: Sequence[str], log: Path, environment: Mapping[str, str] | None 
                 (os.POSIX_SPAWN_DUP2, 1, 2),
                 (os.POSIX_SPAWN_DUP2, fds[0], REQUESTS_FD),
                 (os.POSIX_SPAWN_DUP2, fds[1], REPLIES_FD),
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _handed_on()),
             ],
             setsid=True,
         )
@@ -100,6 +110,16 @@ def start(argv: Sequence[str], log: Path, environment: Mapping[str, str] | None 
         for fd in fds:
             os.close(fd)
     return WorkerProcess(pid, host_writes, host_reads, log)
+
+
+def _handed_on() -> list[int]:
+    """Descriptors this process was given by its own parent (make, a shell) and would pass to the worker."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # the descriptor of this listing is gone by now
+            if int(name) > REPLIES_FD and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def describe_end(status: int | None) -> tuple[str, str]:

@@ -89,8 +89,23 @@ def good_files() -> dict[str, codec.Tensors]:
         "names": {
             n: np.array([i], "<i4")
             for i, n in enumerate(
-                ["", "1", "0", "10", "a/b:0", 'q"uote', "back\\slash", "tab\t\x01\x7f", "\u2028", "\uff21", "😀", "é",
-                 "__proto__", "constructor", "data_offsets"]  # fmt: skip
+                [
+                    "",
+                    "1",
+                    "0",
+                    "10",
+                    "a/b:0",
+                    'q"uote',
+                    "back\\slash",
+                    "tab\t\x01\x7f",
+                    "\u2028",
+                    "\uff21",
+                    "😀",
+                    "é",
+                    "__proto__",
+                    "constructor",
+                    "data_offsets",
+                ]
             )
         },
         "mixed": {

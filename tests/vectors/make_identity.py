@@ -85,6 +85,23 @@ def onnx_identity(dtype: str) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def onnx_minus() -> bytes:
+    """`difference` = a - b and `same` = b, with the inputs and outputs listed in another order than their names'."""
+    shape = ["batch", 2]
+    names = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("a", "b", "difference", "same")
+    }
+    graph = helper.make_graph(
+        [helper.make_node("Sub", ["a", "b"], ["difference"]), helper.make_node("Identity", ["b"], ["same"])],
+        "minus",
+        [names["b"], names["a"]],
+        [names["same"], names["difference"]],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=10)
+    model.producer_name = "exporter-vectors"
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 # --- TFLite -----------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +248,47 @@ def tflite_rows() -> bytes:
     return file.bytes()
 
 
+def tflite_flatten(*, summed: bool) -> bytes:
+    """float32[?,2,3] flattened by a shape that is computed from the input, as Keras' Flatten is converted.
+
+    The output is the sum over each row, or with `summed` off the flattened tensor itself.
+    """
+    file = TfliteFile()
+    int32, float32 = schema.TensorType.INT32, schema.TensorType.FLOAT32
+    op = schema.BuiltinOperator
+    graph = file.subgraph()
+    x = file.tensor(graph, "x", float32, (-1, 2, 3))
+    shape = file.tensor(graph, "shape", int32, (3,))
+    begin, end, step = (
+        file.tensor(graph, name, int32, (1,), np.array([value], "<i4"))
+        for name, value in (("begin", 0), ("end", 1), ("step", 1))
+    )
+    batch = file.tensor(graph, "batch", int32, ())
+    width = file.tensor(graph, "width", int32, (), np.array(6, "<i4"))
+    target = file.tensor(graph, "target", int32, (2,))
+    flat = file.tensor(graph, "flat", float32, (-1, 6))
+    shape_options = schema.ShapeOptionsT()
+    shape_options.outType = int32
+    slice_options = schema.StridedSliceOptionsT()
+    slice_options.shrinkAxisMask = 1
+    pack_options = schema.PackOptionsT()
+    pack_options.valuesCount = 2
+    file.op(graph, op.SHAPE, (x,), shape, (schema.BuiltinOptions.ShapeOptions, shape_options))
+    file.op(graph, op.STRIDED_SLICE, (shape, begin, end, step), batch,
+            (schema.BuiltinOptions.StridedSliceOptions, slice_options))  # fmt: skip
+    file.op(graph, op.PACK, (batch, width), target, (schema.BuiltinOptions.PackOptions, pack_options))
+    file.op(graph, op.RESHAPE, (x, target), flat)
+    output = flat
+    if summed:
+        axis = file.tensor(graph, "axis", int32, (1,), np.array([1], "<i4"))
+        output = file.tensor(graph, "total", float32, (-1,))
+        options = (schema.BuiltinOptions.ReducerOptions, schema.ReducerOptionsT())
+        file.op(graph, op.SUM, (flat, axis), output, options)
+    graph.inputs, graph.outputs = [x], [output]
+    file.signature("serving_default", {"x": x}, {"total" if summed else "flat": output})
+    return file.bytes()
+
+
 # --- TF.js ------------------------------------------------------------------------------------------------------
 
 
@@ -295,9 +353,12 @@ def main() -> None:
         write(IDENTITY / "tflite" / f"{dtype}.tflite", tflite_identity(dtype))
         write(IDENTITY / "tfjs-graph" / dtype / "model.json", tfjs_identity(dtype))
     write(IDENTITY / "tfjs-layers" / "float32" / "model.json", tfjs_layers_identity())
+    write(MODELS / "minus.onnx", onnx_minus())
     write(MODELS / "two-signatures.tflite", tflite_two_signatures())
     write(MODELS / "transpose.tflite", tflite_transpose())
     write(MODELS / "rows.tflite", tflite_rows())
+    write(MODELS / "flatten.tflite", tflite_flatten(summed=True))
+    write(MODELS / "flatten-output.tflite", tflite_flatten(summed=False))
 
 
 if __name__ == "__main__":

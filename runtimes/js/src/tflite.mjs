@@ -1,25 +1,20 @@
 /**
- * Read and specialise .tflite files, without a flatbuffers library.
+ * Read what a .tflite file says about its signatures, tensors and ops, without a flatbuffers library.
  *
- * LiteRT.js runs a model only at the exact shapes its file states: a -1 (dynamic dimension) is refused or, at its
- * lower level, reads out of bounds. The dimensions are plain int32 fields, so a concrete file is the same file with
- * numbers written over each -1. The walk follows
- * https://github.com/google-ai-edge/LiteRT (tflite/converter/schema/schema.fbs); field numbers are given where used.
+ * LiteRT.js tells names and dtypes but not what is dynamic or constant, which decides how a model can be run at all
+ * (`tflite-shapes.mjs`). The walk follows schema.fbs of https://github.com/google-ai-edge/LiteRT; field numbers are
+ * given where they are used.
  *
- * @typedef {{name: string, dtype: string, shape: (number | null)[], at: {shape: number, signature: number}}} TfliteTensor
+ * @typedef {{name: string, dtype: string, shape: (number | null)[], constant: boolean,
+ *   at: {shape: number, signature: number}}} TfliteTensor
  *   `at`: byte offsets of the vectors `shape` and `shape_signature`, 0 where absent
+ * @typedef {{code: number, inputs: number[], outputs: number[]}} Op `code`: schema.fbs BuiltinOperator
  * @typedef {{key: string, subgraph: number, inputs: Map<string, number>, outputs: Map<string, number>}} Signature
  *   names -> indices into the tensors of the subgraph
- * @typedef {{tensors: TfliteTensor[], ops: Set<number>}} Subgraph `ops`: schema.fbs BuiltinOperator
+ * @typedef {{tensors: TfliteTensor[], ops: Op[]}} Subgraph
  * @typedef {{signatures: Signature[], subgraphs: Subgraph[]}} TfliteFile
  */
-import { Unsupported, WorkerError } from './runtime.mjs';
-
-// schema.fbs: enum BuiltinOperator
-const SHAPE = 77;
-const RANGE = 96;
-const UNIQUE = 103;
-const WHERE = 109;
+import { WorkerError } from './runtime.mjs';
 
 // schema.fbs: enum TensorType
 const TYPES = [
@@ -37,11 +32,17 @@ export function readTflite(bytes, where) {
   try {
     if (String.fromCharCode(...bytes.subarray(4, 8)) !== 'TFL3') throw new RangeError("the identifier 'TFL3' is missing");
     const model = new Table(bytes).root();
+    // data in place, or (in files over 2 GB) at an offset behind the flatbuffer
+    const filled = model.tables(4).map((buffer) => buffer.length(0) > 0 || buffer.number(1) > 1);
     // an old file has the op's number only in the byte that newer ones cap at 127
     const codes = model.tables(1).map((code) => Math.max(code.number(0, 'Int8'), code.number(3, 'Int32')));
     const subgraphs = model.tables(2).map((subgraph) => ({
-      tensors: subgraph.tables(0).map(readTensor),
-      ops: new Set(subgraph.tables(3).map((operator) => codes[operator.number(0)])),
+      tensors: subgraph.tables(0).map((tensor) => readTensor(tensor, filled)),
+      ops: subgraph.tables(3).map((operator) => ({
+        code: codes[operator.number(0)],
+        inputs: operator.integers(operator.vector(1)),
+        outputs: operator.integers(operator.vector(2)),
+      })),
     }));
     const signatures = model.tables(7).map((signature) => ({
       key: signature.text(2),
@@ -64,62 +65,11 @@ export function readTflite(bytes, where) {
 }
 
 /**
- * Which tensors must be made concrete for a set of input shapes.
- *
- * The inputs are enough where LiteRT can derive every other shape before it runs; an output shape written into the
- * file that is wrong would yield garbage instead of an error. A model that computes shapes while it runs (Keras'
- * Flatten and attention do) keeps the sizes that the file states for what follows, so there every leading -1 is the
- * batch. What neither covers is refused: LiteRT.js would answer with garbage or a trap.
- * @param {TfliteFile} file
- * @param {Signature} signature
- * @param {ReadonlyMap<string, readonly number[]>} inputs shapes by name
- * @returns {Map<TfliteTensor, readonly number[]>}
- * @throws {Unsupported}
- */
-export function concreteShapes(file, signature, inputs) {
-  const { tensors } = file.subgraphs[signature.subgraph];
-  const fed = new Map([...inputs].map(([name, shape]) => [tensors[/** @type {number} */ (signature.inputs.get(name))], shape]));
-  const dynamic = [...fed].filter(([tensor]) => tensor.shape.includes(null));
-  const ops = new Set(file.subgraphs.flatMap((subgraph) => [...subgraph.ops]));
-  if (dynamic.length === 0) return fed;
-  if (ops.has(UNIQUE) || ops.has(WHERE)) {
-    throw new Unsupported(`the model has dynamic dimensions and outputs sized by values (WHERE or UNIQUE), ${INSTEAD}`);
-  }
-  if (!ops.has(SHAPE) && !ops.has(RANGE)) return fed;
-  const batches = new Set(dynamic.map(([, shape]) => shape[0]));
-  const leading = dynamic.every(([tensor]) => tensor.shape.indexOf(null) === 0 && tensor.shape.lastIndexOf(null) === 0);
-  if (!leading || batches.size !== 1) {
-    throw new Unsupported(`the model computes shapes from dynamic dimensions other than one common batch, ${INSTEAD}`);
-  }
-  const [batch] = batches;
-  const led = file.subgraphs.flatMap((subgraph) => subgraph.tensors).filter(({ shape }) => shape[0] === null);
-  return new Map([...led.map((tensor) => /** @type {const} */ ([tensor, [batch]])), ...fed]);
-}
-
-const INSTEAD = 'which LiteRT.js cannot run; export it with static shapes';
-
-/**
- * A copy of the file in which the given tensors have concrete leading dimensions (usually all of them).
- * @param {Uint8Array} bytes
- * @param {ReadonlyMap<TfliteTensor, readonly number[]>} shapes
- */
-export function specialise(bytes, shapes) {
-  const copy = Uint8Array.from(bytes);
-  const view = new DataView(copy.buffer);
-  for (const [{ at }, shape] of shapes) {
-    for (const start of [at.shape, at.signature]) {
-      // a vector is its length and then its elements
-      if (start) shape.forEach((dim, i) => view.setInt32(start + 4 + 4 * i, dim, true));
-    }
-  }
-  return copy;
-}
-
-/**
  * @param {Table} table schema.fbs: Tensor
+ * @param {boolean[]} filled which buffers hold data
  * @returns {TfliteTensor}
  */
-function readTensor(table) {
+function readTensor(table, filled) {
   const type = table.number(1, 'Int8');
   const at = { shape: table.vector(0), signature: table.vector(7) };
   const declared = table.integers(at.signature || at.shape);
@@ -130,6 +80,7 @@ function readTensor(table) {
     name: table.text(3),
     dtype: TYPES[type] ?? `TFLite type ${type}`,
     shape: declared.map((dim) => (dim < 0 ? null : dim)),
+    constant: filled[table.number(2)] ?? false,
     at,
   };
 }
@@ -189,6 +140,12 @@ class Table {
   vector(field) {
     const at = this.#field(field);
     return at && this.#follow(at);
+  }
+
+  /** @param {number} field a vector */
+  length(field) {
+    const start = this.vector(field);
+    return start && this.#view.getUint32(start, true);
   }
 
   /** @param {number} start of a vector of int32, or 0 */

@@ -10,7 +10,8 @@ import { readFileSync } from 'node:fs';
 import { CompiledModel, startLiteRt } from '../litert.mjs';
 import { Unsupported, WorkerError, timed, versionsOf } from '../runtime.mjs';
 import { bytesOf, describe, fromBytes } from '../tensor.mjs';
-import { concreteShapes, readTflite, specialise } from '../tflite.mjs';
+import { checkOutputs, concreteShapes, specialise } from '../tflite-shapes.mjs';
+import { readTflite } from '../tflite.mjs';
 
 const KEPT = 4;
 
@@ -61,6 +62,7 @@ class TfliteModel {
       const keys = signatures.map((candidate) => `'${candidate.key}'`).join(', ') || 'none';
       throw new WorkerError('unknown-signature', `${where} has no signature '${key}'; it has ${keys}`);
     }
+    checkOutputs(this.#file, signature);
     this.#bytes = bytes;
     this.#key = key;
     this.#signature = signature;

@@ -90,7 +90,10 @@ function toSpec(metadata) {
  */
 function toOrt(name, { dtype, shape, data }) {
   if (dtype !== 'string') {
-    const bits = /** @type {NumericTensor} */ ({ dtype, shape, data }).data;
+    let bits = /** @type {NumericTensor} */ ({ dtype, shape, data }).data;
+    // Node 24 has arrays of float16, and then nothing else is taken for one
+    const { Float16Array } = /** @type {any} */ (globalThis);
+    if (dtype === 'float16' && Float16Array) bits = new Float16Array(bits.buffer, bits.byteOffset, bits.length);
     return new ort.Tensor(/** @type {'float32'} */ (dtype), /** @type {Float32Array} */ (bits), shape);
   }
   // the default decoder would drop a byte order mark
