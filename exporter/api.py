@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import exporter
+from exporter.artifact_path import missing_path
 from exporter.bundle import Bundle, building, publish, write_bytes, write_json
 from exporter.convert import ConvertOptions, choose_recipes, write_bundle
 from exporter.errors import UsageError
+from exporter.inputs import check_inputs_name
 from exporter.model import CellResult, Comparison, Json, Signature, TensorSpec, Tolerance
 from exporter.parity.environment import cpu
 from exporter.parity.plan import NO_RUNTIME, plan
@@ -70,6 +73,10 @@ def convert(
     destination = Path(output) if output is not None else Path("build") / spec.name
     recipes = choose_recipes(to)
     chosen = choose_runtimes(runtime)
+    # before an hour of work, not after it
+    _check_runtimes({r.format for r, _ in recipes}, chosen, require, explicit=bool(runtime))
+    if options.inputs is not None:
+        check_inputs_name(options.inputs, functions=model is None)
     began = time.monotonic()
     with building(destination) as work:
         bundle = write_bundle(spec, work, recipes, options, progress, model)
@@ -108,8 +115,10 @@ def verify(
     Raises:
         ExporterError: the bundle is not intact, or a name is unknown.
     """
-    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     chosen = choose_runtimes(runtime)
+    if not isinstance(bundle, Bundle) and not Path(bundle).exists():
+        raise missing_path(Path(bundle), "directory")
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     return _verify(loaded, chosen, require, run_options or RunOptions(), progress, explicit=bool(runtime))
 
 
@@ -118,6 +127,20 @@ def choose_runtimes(names: Sequence[str]) -> dict[str, Runtime]:
     if names:
         return {n: runtime_named(n) for n in names}
     return {n: r for n, r in runtimes().items() if isinstance(r, Runtime) and r.default}
+
+
+def _check_runtimes(
+    formats: set[str], chosen: Mapping[str, Runtime], require: Iterable[str], *, explicit: bool
+) -> None:
+    """Raises `UsageError` for an unknown name, and for a runtime that was named and has nothing to run."""
+    named = [runtime_named(name) for name in require if name != "all"]
+    for runtime in [*named, *(chosen.values() if explicit else ())]:
+        if not formats & set(runtime.formats):
+            raise UsageError(
+                "useless-runtime",
+                f"the runtime {runtime.name} executes {', '.join(runtime.formats)}, and there is none of that",
+                f"there is: {', '.join(sorted(formats))}",
+            )
 
 
 def _verify(
@@ -131,15 +154,8 @@ def _verify(
     explicit: bool,
 ) -> Report:
     formats = {a.recipe.format for a in bundle.artifacts}
+    _check_runtimes(formats, chosen, require, explicit=explicit)
     usable = {n: r for n, r in chosen.items() if formats & set(r.formats)}
-    if explicit:
-        useless = [n for n in chosen if n not in usable]
-        if useless:
-            raise UsageError(
-                "useless-runtime",
-                f"{useless[0]} runs {', '.join(chosen[useless[0]].formats)}, and the bundle holds none of that",
-                f"it holds: {', '.join(sorted(formats))}",
-            )
     required = tuple(chosen) if explicit else ()
     for name in require:
         required += tuple(usable) if name == "all" else (runtime_named(name).name,)
@@ -153,17 +169,29 @@ def _verify(
         done += 1
         progress(f"verified {done} of {len(cells)} cells: {result.cell.recipe} in {result.cell.runtime}")
 
-    logs = bundle.root / "logs"
-    result = run_cells(bundle, cells, usable, logs, run_options, count)
-    report = Report(
-        bundle if root is None else replace(bundle, root=root),
-        cells,
-        result.cells,
-        _environment(result),
-        tuple(dict.fromkeys(required)),
-    )
-    write_reports(report, bundle.root)
+    progress(f"running {len(cells)} cells in {len({c.runtime for c in cells} - {NO_RUNTIME})} runtimes")
+    with tempfile.TemporaryDirectory(prefix="exporter-logs-") as logs:
+        result = run_cells(bundle, cells, usable, Path(logs), run_options, count)
+        report = Report(
+            bundle if root is None else replace(bundle, root=root),
+            cells,
+            result.cells,
+            _environment(result),
+            tuple(dict.fromkeys(required)),
+        )
+        _store(report, Path(logs), bundle.root, progress)
     return report
+
+
+def _store(report: Report, logs: Path, root: Path, progress: Progress) -> None:
+    """Put the reports and the runtimes' logs into the bundle, in place of an earlier run's."""
+    if not os.access(root, os.W_OK):
+        progress(f"{root} is read-only: its report stays as it was (--report json=PATH writes one elsewhere)")
+        return
+    (root / "logs").mkdir(exist_ok=True)
+    for log in sorted(logs.iterdir()):
+        write_bytes(root / "logs" / log.name, log.read_bytes())
+    write_reports(report, root)
 
 
 def _environment(result: RunResult) -> Json:
@@ -210,7 +238,6 @@ def train(
         UsageError: no such model. SourceError: training failed or missed its quality.
     """
     import shutil
-    import tempfile
 
     from exporter import reference
     from exporter.convert import train_reference
@@ -267,6 +294,7 @@ def run(
     from exporter.tensors import dtype_name
 
     check_output_kind(Path(outputs))
+    check_inputs_name(inputs, functions=False)
     progress(f"running {artifact}")
     done = run_single(Path(artifact), inputs, runtime=runtime, signature=signature, custom=custom, timeout=timeout)
     write_outputs(Path(outputs), done.outputs)
@@ -304,11 +332,16 @@ def compare_files(
             return read_outputs(path)
         if inputs is None:
             raise UsageError(
-                "inputs-needed", f"{path} is an artifact, and nothing says what to feed it", "give --inputs"
+                "inputs-needed", f"{path} is an artifact, and nothing says what to feed it", "give --inputs FILE"
             )
         progress(f"running {path}")
         return run_single(path, inputs, runtime=runtime, signature=signature, custom=custom, timeout=timeout).outputs
 
+    for path in (Path(a), Path(b)):
+        if not path.exists():
+            raise missing_path(path)
+    if inputs is not None:
+        check_inputs_name(inputs, functions=False)
     got, expected = outputs_of(Path(a)), outputs_of(Path(b))
     specs = tuple(TensorSpec(n, dtype_name(x), tuple(x.shape)) for n, x in expected.items())
     if not specs:
@@ -323,7 +356,7 @@ def compare_files(
     )
 
 
-def inspect(path: PathLike, *, timeout: float | None = None) -> Json:
+def inspect(path: PathLike, *, timeout: float | None = None, progress: Progress = _silent) -> Json:
     """Signatures, ops, dtypes, sizes and quantization of an artifact or a bundle, read in a process of its own.
 
     Returns:
@@ -331,4 +364,5 @@ def inspect(path: PathLike, *, timeout: float | None = None) -> Json:
     """
     from exporter.convert import inspect_path
 
+    progress(f"reading {path}")
     return inspect_path(Path(path), timeout or 300.0)

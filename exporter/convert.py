@@ -5,8 +5,6 @@ The bundle is built beside its destination and moved into place only when it is 
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import sys
 import tempfile
@@ -18,11 +16,12 @@ from typing import Any, Protocol
 
 import exporter
 from exporter import reference, tensors
+from exporter.artifact_path import missing_path
 from exporter.bundle import Bundle
-from exporter.errors import BundleError, ExporterError, SourceError, UsageError, WorkerFailure
+from exporter.errors import BundleError, ExporterError, SourceError, WorkerFailure
 from exporter.formats import Format
 from exporter.formats.registry import default_recipes, format_named, formats, parse_recipe, resolved_options
-from exporter.inputs import read_inputs
+from exporter.inputs import is_function, read_inputs
 from exporter.model import Artifact, Case, Entry, Json, Recipe, Signature
 from exporter.parity.cases import CaseInputs, CaseOptions, make_cases
 from exporter.parity.environment import cpu
@@ -125,12 +124,14 @@ class Converter:
         if self._model is not None:
             self._open_object()
             return
+        if self._spec.kind == "keras":
+            _check_keras_file(self._spec.path, self._options)
         self._worker = WorkerSession(self._log, self._timeout)
         self.versions = self._ask("hello", protocol=1, runtime="source")["versions"]
         self._describe(self._ask("open", spec=self._spec_json(), staging=str(self._staging)))
 
     def _spec_json(self) -> Json:
-        spec = self._spec
+        spec, inputs = self._spec, self._options.inputs
         return {
             "kind": spec.kind,
             "path": str(spec.path),
@@ -139,7 +140,7 @@ class Converter:
             "signature": self._options.signature,
             "custom": str(self._options.custom) if self._options.custom else None,
             "train": self._options.train,
-            "inputs": self._options.inputs if _is_function(self._options.inputs) else None,
+            "inputs": inputs if inputs and is_function(inputs) else None,
         }
 
     def _open_object(self) -> None:
@@ -186,7 +187,7 @@ class Converter:
 
     def make_cases(self) -> list[Case]:
         file_inputs = None
-        if self._options.inputs and not _is_function(self._options.inputs):
+        if self._options.inputs and not is_function(self._options.inputs):
             file_inputs = read_inputs(self._options.inputs, self.signatures)
         out = []
         for signature in self.signatures:
@@ -313,8 +314,13 @@ class Converter:
         return artifact
 
 
-def _is_function(inputs: str | None) -> bool:
-    return bool(inputs) and ".py:" in str(inputs)
+def _check_keras_file(path: Path, options: ConvertOptions) -> None:
+    """Refuse a broken file before TensorFlow is started; classes of --custom are only known there."""
+    from exporter.source.keras_file import check_classes, keras_config
+
+    config = keras_config(path)
+    if options.custom is None:
+        check_classes(path, config, {})
 
 
 def _last_line(text: str) -> str:
@@ -324,10 +330,7 @@ def _last_line(text: str) -> str:
 
 def remote_error(reply: RemoteError) -> ExporterError:
     """The user's error behind a worker's error record."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        data = json.loads(reply.message)
-        return SourceError(reply.code, data["message"], data["hint"])
-    return SourceError(reply.code, reply.message)
+    return SourceError(reply.code, reply.message, reply.hint)
 
 
 def _examples(cases: Iterable[Case], root: Path) -> Json:
@@ -398,8 +401,10 @@ def _one_worker(module: str, scratch: Path, timeout: float, op: str, **fields: A
         reply = client.request(op, timeout, **fields)
     except WorkerFailure as failure:
         raise SourceError(failure.code, failure.message, _last_line(failure.tail)) from failure
-    finally:
-        client.close()
+    except BaseException:
+        client.kill()  # a polite goodbye would wait for the worker's answer
+        raise
+    client.close()
     if isinstance(reply, Ok):
         return reply.value
     if isinstance(reply, NotSupported):
@@ -418,6 +423,6 @@ def train_reference(name: str, scratch: Path, timeout: float) -> Json:
 def inspect_path(path: Path, timeout: float) -> Json:
     """Facts of an artifact or bundle, read in a process of its own (some formats need TensorFlow)."""
     if not path.exists():
-        raise UsageError("missing-file", f"there is no {path}", "check the path")
+        raise missing_path(path)
     with tempfile.TemporaryDirectory(prefix="exporter-inspect-") as scratch:
         return _one_worker("inspect", Path(scratch), timeout, "inspect", path=str(path.absolute()))

@@ -51,6 +51,8 @@ def discover(kind: str, offered: type[T]) -> dict[str, T | str]:
                 if value.name in found:
                     raise ValueError(f"the name {value.name!r} is already taken")
                 found[value.name] = value
-        except Exception as error:
-            found[display] = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:
+            # under the module's name, unless something that works has it already
+            key = display if display not in found else f"{display} ({path})"
+            found[key] = f"{type(error).__name__}: {error}"
     return found

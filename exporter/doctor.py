@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +17,12 @@ from exporter.runtimes import Missing, Runtime
 from exporter.runtimes._node import INSTALL_HINT, install, node
 from exporter.runtimes.registry import runtimes
 
+Progress = Callable[[str], None]
 PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "h5py")
+
+
+def _silent(message: str) -> None:
+    pass
 
 
 def runtime_status(name: str, found: Runtime | str) -> Json:
@@ -43,8 +49,10 @@ def runtime_status(name: str, found: Runtime | str) -> Json:
         except WorkerFailure as failure:
             last = (failure.tail.strip().splitlines() or [""])[-1]
             return {**facts, "reason": f"{failure.message} {last}".strip()}
-        finally:
-            client.close()
+        except BaseException:
+            client.kill()  # a polite goodbye would wait for the worker's answer
+            raise
+        client.close()
     if isinstance(reply, Ok):
         shown = {k: reply.value[k] for k in ("versions", "dtypes", "casts")}
         return {**facts, "status": "works", **shown}
@@ -55,13 +63,19 @@ def runtime_status(name: str, found: Runtime | str) -> Json:
     return {**facts, "status": "missing" if missing_package else "broken", "reason": reply.message, "fix": fix}
 
 
-def runtimes_status() -> list[Json]:
+def runtimes_status(progress: Progress = _silent) -> list[Json]:
     """Every runtime, started two at a time."""
+    progress(f"starting {len(runtimes())} runtimes")
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda item: runtime_status(*item), runtimes().items()))
+        pending = [pool.submit(runtime_status, *item) for item in runtimes().items()]
+        try:
+            return [p.result() for p in pending]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def checks() -> list[Json]:
+def checks(progress: Progress = _silent) -> list[Json]:
     """One line per thing a user can miss: Python, packages, Node, and every runtime."""
     out: list[Json] = [_check("Python", "works", f"{platform.python_version()} ({sys.executable})")]
     for package in PACKAGES:
@@ -77,7 +91,7 @@ def checks() -> list[Json]:
         out.append(_check("Node", "works", node()))
     except Missing as missing:
         out.append(_check("Node", "missing", missing.reason, missing.hint))
-    for status in runtimes_status():
+    for status in runtimes_status(progress):
         found = status["reason"] or ", ".join(f"{k} {v}" for k, v in status["versions"].items())
         out.append(_check(f"runtime {status['name']}", status["status"], found, status["fix"]))
     return out

@@ -12,12 +12,33 @@ from typing import Any
 import numpy as np
 
 from exporter import tensors
-from exporter.errors import InputsError
+from exporter.artifact_path import missing_path
+from exporter.errors import InputsError, UsageError
 from exporter.model import Signature
 from exporter.tensors import DTYPES, Array, Tensors
 from exporter.text import did_you_mean
 
 KINDS = (".npz", ".npy", ".csv", ".json", ".safetensors")
+
+
+def is_function(text: str) -> bool:
+    """True for `file.py:function`, which runs in the source worker."""
+    return ".py:" in text
+
+
+def check_inputs_name(text: str, *, functions: bool) -> None:
+    """Raises `UsageError` unless `text` is an existing file of a known kind, or a function where those are taken."""
+    if functions and is_function(text):
+        file = Path(text.rpartition(":")[0])
+        if not file.is_file():
+            raise missing_path(file, "file")
+        return
+    path = Path(text)
+    if path.suffix not in KINDS:
+        also = " or file.py:function" if functions else ""
+        raise UsageError("inputs-kind", f"{path} is not a kind of input file", f"give one of {', '.join(KINDS)}{also}")
+    if not path.is_file():
+        raise missing_path(path, "file")
 
 
 def read_inputs(text: str, signatures: Sequence[Signature]) -> dict[str, Tensors]:
@@ -27,15 +48,11 @@ def read_inputs(text: str, signatures: Sequence[Signature]) -> dict[str, Tensors
     a single input, all columns are its parts. A json file holds {input: nested lists}, or a list for a single input.
 
     Raises:
-        InputsError: missing, unreadable, of an unknown kind, or several signatures could be meant.
+        UsageError: there is no such file, or it is of an unknown kind.
+        InputsError: it is unreadable, or several signatures could be meant.
     """
+    check_inputs_name(text, functions=False)
     path = Path(text)
-    if path.suffix not in KINDS:
-        raise InputsError(
-            "inputs-kind", f"{path} is not a kind of input file", f"give one of {', '.join(KINDS)} or file.py:function"
-        )
-    if not path.is_file():
-        raise InputsError("missing-file", f"there is no file {path}", "check the path")
     if len(signatures) != 1:
         raise InputsError(
             "which-signature",
@@ -44,7 +61,7 @@ def read_inputs(text: str, signatures: Sequence[Signature]) -> dict[str, Tensors
         )
     try:
         return {signatures[0].name: _READERS[path.suffix](path, signatures[0])}
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, KeyError, RecursionError, zipfile.BadZipFile) as error:
         if isinstance(error, InputsError):
             raise
         raise InputsError("inputs-unreadable", f"{path} cannot be read: {error}", "write it again") from error
@@ -122,9 +139,17 @@ def _csv(path: Path, signature: Signature) -> Tensors:
                 "input-names", f"{path} has a column {name!r}{did_you_mean(name, names)}", f"inputs: {sorted(names)}"
             )
         cells = [[row[i] for i in indices] for row in rows]
-        array = tensors.as_strings(np.asarray(cells, object)) if spec.dtype == "string" else np.asarray(cells, float)
+        array = tensors.as_strings(np.asarray(cells, object)) if spec.dtype == "string" else _numbers(cells)
         out[name] = array[:, 0] if spec.shape is not None and len(spec.shape) == 1 else array
     return out
+
+
+def _numbers(cells: list[list[str]]) -> Array:
+    """Integers where all are, because a float holds them up to 2**53 only; else floats. Raises ValueError."""
+    try:
+        return np.asarray([[int(text) for text in row] for row in cells])
+    except ValueError:
+        return np.asarray(cells, float)
 
 
 _READERS = {".npz": _npz, ".npy": _npy, ".csv": _csv, ".json": _json, ".safetensors": _safetensors}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from exporter import tensors
-from exporter.artifact_path import ArtifactPath, identify
+from exporter.artifact_path import ArtifactPath, identify, missing_path
 from exporter.bundle import write_bytes
 from exporter.errors import ExporterError, InputsError, MissingRuntimeError, UsageError, WorkerFailure
 from exporter.inputs import read_inputs
@@ -112,12 +112,15 @@ def run_single(
                     outputs=str(out),
                 )
             )
-            return SingleRun(chosen.name, hello["versions"], shown, tensors.load(out), done["elapsed_ns"])
+            outputs = tensors.load(out)
         except WorkerFailure as failure:
             last = (failure.tail.strip().splitlines() or [""])[-1]
             raise RunError(failure.code, f"{chosen.name}: {failure.message}", last) from failure
-        finally:
-            client.close()
+        except BaseException:
+            client.kill()  # a polite goodbye would wait for the worker's answer
+            raise
+        client.close()
+        return SingleRun(chosen.name, hello["versions"], shown, outputs, done["elapsed_ns"])
 
 
 def _ok(reply: Ok | NotSupported | RemoteError) -> dict[str, Any]:
@@ -125,15 +128,9 @@ def _ok(reply: Ok | NotSupported | RemoteError) -> dict[str, Any]:
         return reply.value
     if isinstance(reply, NotSupported):
         raise RunError("unsupported", reply.reason)
-    if reply.code.startswith("missing"):
+    if reply.code == "missing-package":
         raise MissingRuntimeError(reply.code, reply.message, "exporter doctor")
-    message, hint = reply.message, ""
-    try:
-        data = json.loads(reply.message)
-        message, hint = data["message"], data["hint"]
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise RunError(reply.code, message, hint)
+    raise RunError(reply.code, reply.message, reply.hint)
 
 
 def _only_signature(artifact: ArtifactPath) -> str:
@@ -202,10 +199,11 @@ def read_outputs(path: Path) -> Tensors:
     """Read a file of named outputs: npz, npy, json or safetensors.
 
     Raises:
-        InputsError: missing, unreadable or of an unknown kind.
+        UsageError: there is no such file.
+        InputsError: unreadable or of an unknown kind.
     """
     if not path.is_file():
-        raise InputsError("missing-file", f"there is no file {path}", "check the path")
+        raise missing_path(path, "file")
     try:
         if path.suffix == ".safetensors":
             return tensors.load(path)

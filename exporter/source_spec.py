@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter import reference
+from exporter.artifact_path import missing_path
 from exporter.errors import SourceError, UsageError
 from exporter.text import did_you_mean
 
@@ -24,23 +25,25 @@ class SourceSpec:
 def parse_source(text: str) -> SourceSpec:
     """Decide what `text` names; existing paths win over reference models' names.
 
+    What can be told without TensorFlow is told here, in a moment.
+
     Raises:
         UsageError: nothing of that name exists.
-        SourceError: a file of a kind that is no source.
+        SourceError: it exists and is no source.
     """
     path = Path(text)
     file, colon, function = text.rpartition(":")
     if colon and file.endswith(".py"):
         if not function.isidentifier():
             raise UsageError("bad-source", f"{text!r} names no callable", "write path/to/module.py:callable")
+        if not Path(file).is_file():
+            raise missing_path(Path(file), "file")
         return SourceSpec("callable", Path(file).absolute(), function, text, function)
     if path.is_dir():
-        if (path / "bundle.json").is_file() and not (path / "saved_model.pb").is_file():
-            raise UsageError("bad-source", f"{path} is a bundle, not a source", f"run exporter verify {path}")
-        return SourceSpec("saved-model", path.absolute(), path.absolute().name, text)
+        return _directory(path, text)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         if not path.exists():
-            raise SourceError("missing-file", f"there is no file {path}", "check the path")
+            raise missing_path(path, "file")
         return SourceSpec("keras", path.absolute(), path.stem, text)
     if text in reference.names():
         return SourceSpec("reference", reference.path_of(text), text, text)
@@ -54,4 +57,16 @@ def parse_source(text: str) -> SourceSpec:
         "unknown-source",
         f"there is no file and no reference model {text!r}{did_you_mean(text, reference.names())}",
         "give a .keras or .h5 file, a SavedModel directory, module.py:callable, or a name from exporter models",
+    )
+
+
+def _directory(path: Path, text: str) -> SourceSpec:
+    if (path / "saved_model.pb").is_file():
+        return SourceSpec("saved-model", path.absolute(), path.absolute().name, text)
+    if (path / "bundle.json").is_file():
+        raise UsageError("bad-source", f"{path} is a bundle, not a source", f"run exporter verify {path}")
+    inner = sorted(p.parent for p in path.glob("*/saved_model.pb"))
+    found = f"; {inner[-1]} has one" if inner else ""
+    raise SourceError(
+        "not-a-saved-model", f"{path} has no saved_model.pb", f"give the directory that holds saved_model.pb{found}"
     )

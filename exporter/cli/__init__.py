@@ -70,12 +70,24 @@ def group(ctx: click.Context, debug: bool) -> None:
     ctx.obj = debug
 
 
-class _Terminated(BaseException):
-    """SIGTERM, raised where the main thread is, so that workers and temporary files are cleaned up."""
+_SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+_WHERE = "exporter --debug COMMAND … shows where it happened"
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+class _Stopped(BaseException):
+    """SIGINT, SIGTERM or SIGHUP, raised in the main thread so that workers and temporary files are cleaned up."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # an impatient second Ctrl-C must not cut the cleaning up short
+    raise _Stopped(number)
+
+
+def _catch_signals() -> None:
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup and background jobs ignore some, and that must last
+            signal.signal(number, _stop)
 
 
 def fail(error: ExporterError) -> None:
@@ -87,11 +99,27 @@ def fail(error: ExporterError) -> None:
         click.echo(f"  log: {error.log}", err=True)
 
 
+def _fail_usage(error: click.ClickException) -> None:
+    """Click's own errors (an unknown option, a value it cannot take) in our words' form."""
+    context = getattr(error, "ctx", None)
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # the whole help is the message
+        error.show()
+        return
+    message = error.format_message()
+    if isinstance(error, click.exceptions.NoSuchOption) and context is not None:
+        from exporter.text import did_you_mean
+
+        known = [name for option in context.command.get_params(context) for name in option.opts]
+        message = f"no option {error.option_name!r}{did_you_mean(error.option_name, known)}"
+    hint = f"see {context.command_path} --help" if context is not None else ""
+    fail(ExporterError("usage", (message[:1].lower() + message[1:]).rstrip("."), hint))
+
+
 def main() -> None:
     """Entry point of the `exporter` script."""
     if sys.platform == "win32":
         sys.exit("exporter runs on Linux and macOS; on Windows use WSL")
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    _catch_signals()
     debug = "--debug" in sys.argv
     try:
         status = group.main(standalone_mode=False)
@@ -99,14 +127,13 @@ def main() -> None:
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
-        error.show()
+        _fail_usage(error)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except _Terminated:
-        click.echo("terminated", err=True)
-        sys.exit(143)
+    except _Stopped as stop:
+        word = "interrupted" if stop.args[0] == signal.SIGINT else "terminated"
+        click.echo(f"{word}: nothing was written, and earlier results are as they were", err=True)
+        click.echo("  run the same command again to start over", err=True)
+        sys.exit(128 + int(stop.args[0]))
     except BrokenPipeError:
         # the reader of our stdout went away (head, less): not an error worth words
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -119,5 +146,11 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        fail(ExporterError("system", str(error), "see --debug for where it happened"))
+        fail(ExporterError("system", str(error), _WHERE))
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        fail(ExporterError("internal", f"this is a fault of exporter, not of your model ({what})", _WHERE))
         sys.exit(1)

@@ -27,7 +27,10 @@ def _apply(options: list[Callable[[F], F]]) -> Callable[[F], F]:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 custom_option = click.option(
-    "--custom", metavar="FILE.py", type=click.Path(path_type=Path), help="Module that defines custom layers."
+    "--custom",
+    metavar="FILE.py",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Module that defines custom layers.",
 )
 timeout_option = click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Per request.")
 
@@ -137,6 +140,6 @@ def check_reports(reports: tuple[str, ...]) -> dict[str, Path]:
     for item in reports:
         kind, equals, path = item.partition("=")
         if not equals or kind not in ("json", "html"):
-            raise click.BadParameter(f"--report {item!r}: expected json=PATH or html=PATH")
+            raise click.BadParameter(f"{item!r}: expected json=PATH or html=PATH", param_hint="--report")
         out[kind] = Path(path)
     return out

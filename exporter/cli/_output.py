@@ -83,8 +83,8 @@ def print_table(made: Table) -> None:
     console.print(made)
 
 
-def print_verdict(report: Report, bundle: Path) -> None:
-    """The verdict table, the reasons for what is not passed, and the summary line."""
+def print_verdict(report: Report, html: Path | None) -> None:
+    """The verdict table, the reasons for what is not passed, the summary line, and where the report is."""
     from rich.console import Console
     from rich.text import Text
 
@@ -121,7 +121,8 @@ def print_verdict(report: Report, bundle: Path) -> None:
         console.print(Text(f"  {note}"))
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
     console.print(Text("error: largest |a-b| over the output's RMS; needed: share of the allowed bound", style="dim"))
-    console.print(Text(f"report: {bundle / 'report.html'}", style="dim"))
+    if html is not None:
+        console.print(Text(f"report: {html}", style="dim"))
 
 
 def summary_line(report: Report) -> str:
@@ -131,6 +132,8 @@ def summary_line(report: Report) -> str:
     parts = [f"{report.verdict.upper()}: {len(report.planned)} cells ({counts or 'none'})"]
     if refused:
         parts.append(f"refused: {', '.join(refused)}")
+    if report.needing_code:
+        parts.append(f"not reloaded without --custom: {', '.join(report.needing_code)}")
     if report.missing:
         parts.append(f"missing: {', '.join(report.missing)}")
     if report.unconfirmed:

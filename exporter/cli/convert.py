@@ -77,5 +77,5 @@ def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
     if given["as_json"]:
         output.print_json(report.to_json())
     else:
-        output.print_verdict(report, bundle.root)
+        output.print_verdict(report, bundle.root / "report.html")
     return report.exit_status

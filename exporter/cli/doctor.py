@@ -16,12 +16,11 @@ def command(install: str | None, as_json: bool, quiet: bool) -> int:
     """Say what works here, and give the command that fixes what does not."""
     from exporter import doctor
 
-    if install:
-        with output.progress(quiet=quiet) as show:
+    with output.progress(quiet=quiet) as show:
+        if install:
             show("installing the JavaScript packages")
-            directory = doctor.install_node()
-        click.echo(f"installed: {directory}", err=True)
-    checks = doctor.checks()
+            show(f"installed: {doctor.install_node()}")
+        checks = doctor.checks(show)
     if as_json:
         output.print_json(checks)
     else:

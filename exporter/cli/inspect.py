@@ -14,12 +14,14 @@ from exporter.cli import _output as output
 @click.argument("path", type=click.Path(path_type=Path))
 @options.timeout_option
 @options.json_option
-def command(path: Path, timeout: float | None, as_json: bool) -> int:
+@options.quiet_option
+def command(path: Path, timeout: float | None, as_json: bool, quiet: bool) -> int:
     """Show signatures, ops, dtypes, sizes and quantization of an artifact or bundle at PATH."""
     from exporter import api
     from exporter.text import human_bytes
 
-    facts = api.inspect(path, timeout=timeout)
+    with output.progress(quiet=quiet) as show:
+        facts = api.inspect(path, timeout=timeout, progress=show)
     if as_json:
         output.print_json(facts)
         return 0

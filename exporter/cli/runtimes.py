@@ -10,11 +10,13 @@ from exporter.cli import _output as output
 
 @click.command("runtimes")
 @options.json_option
-def command(as_json: bool) -> int:
+@options.quiet_option
+def command(as_json: bool, quiet: bool) -> int:
     """List the runtimes and start each once to see whether it works here."""
     from exporter import doctor
 
-    found = doctor.runtimes_status()
+    with output.progress(quiet=quiet) as show:
+        found = doctor.runtimes_status(show)
     if as_json:
         output.print_json(found)
         return 0

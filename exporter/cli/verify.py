@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,5 +44,6 @@ def command(bundle: Path, **given: Any) -> int:
     if given["as_json"]:
         output.print_json(report.to_json())
     else:
-        output.print_verdict(report, bundle)
+        stored = bundle / "report.html" if os.access(bundle, os.W_OK) else None
+        output.print_verdict(report, extra.get("html", stored))
     return report.exit_status

@@ -107,6 +107,17 @@ _FUSED_OP = {
 }
 
 
+def _fusible(product: NodeDef) -> bool:
+    """Whether TF.js' fused kernel computes what the nodes apart compute.
+
+    With a transposed operand the wasm backend (4.22) does not: it adds element i*columns+j of the bias, clamped to the
+    last, where it should add element j, so every row but the first is wrong.
+    """
+    if product.op not in _FUSED_OP or product.attr["T"].type != 1:
+        return False
+    return product.op != "MatMul" or not (product.attr["transpose_a"].b or product.attr["transpose_b"].b)
+
+
 def fuse(graph_def: GraphDef) -> GraphDef:
     """Merge Conv2D, DepthwiseConv2dNative or MatMul with the bias and the activation that alone consume it.
 
@@ -114,17 +125,15 @@ def fuse(graph_def: GraphDef) -> GraphDef:
     `_FusedConv2D` and `_FusedMatMul`, which the executors read (`fused_ops`, `num_args`, `leakyrelu_alpha`).
     """
     nodes = {n.name: n for n in graph_def.node}
-    consumers: dict[str, list[NodeDef]] = {}
-    for node in graph_def.node:
-        for tensor in node.input:
-            consumers.setdefault(node_of(tensor), []).append(node)
+    consumers = _consumers(graph_def)
     gone: set[str] = set()
-    for product in graph_def.node:
-        add = _sole(consumers, product) if product.op in _FUSED_OP and product.attr["T"].type == 1 else None
+    for product in list(graph_def.node):
+        add = _sole(consumers, product) if _fusible(product) else None
         if add is None or add.op not in ("BiasAdd", "AddV2", "Add"):
             continue
-        bias = next((nodes[i] for i in map(node_of, add.input) if i != product.name), None)
-        if bias is None or not _is_bias(bias, product, nodes):
+        bias = _other(add, product, nodes)
+        values = _per_channel(bias, product, nodes)
+        if bias is None or values is None:
             continue
         last = _sole(consumers, add)
         target, operations = add, ["BiasAdd"]
@@ -133,7 +142,8 @@ def fuse(graph_def: GraphDef) -> GraphDef:
         fused = type(product)()
         fused.CopyFrom(product)
         fused.op = _FUSED_OP[product.op]
-        fused.input.append(bias.name)
+        vector = len(bias.attr["value"].tensor.tensor_shape.dim) == 1
+        fused.input.append(bias.name if vector else _constant(graph_def, f"{target.name}/bias", values))
         fused.attr["num_args"].i = 1
         fused.attr["fused_ops"].list.s.extend(o.encode() for o in operations)
         if target.op == "LeakyRelu":
@@ -147,23 +157,99 @@ def fuse(graph_def: GraphDef) -> GraphDef:
     return out
 
 
+def fold_scales(graph_def: GraphDef) -> GraphDef:
+    """Multiply constant scales per channel into the kernel (and bias) before them: BatchNormalization in inference.
+
+    TensorFlow's optimiser does so for Conv2D without bias only, which leaves two more kernels per layer in every
+    MobileNet. The product of two rounded numbers is rounded once more, about 6e-8 relative.
+    """
+    from tensorflow.python.framework import tensor_util
+
+    nodes = {n.name: n for n in graph_def.node}
+    consumers = _consumers(graph_def)
+    gone: set[str] = set()
+    for product in list(graph_def.node):
+        if product.op not in _FUSED_OP or product.attr["T"].type != 1:
+            continue
+        bias, last = None, product
+        scale = _sole(consumers, product)
+        if scale is not None and scale.op == "BiasAdd":
+            bias, last = nodes[node_of(scale.input[1])], scale
+            scale = _sole(consumers, scale)
+        factor = None if scale is None or scale.op != "Mul" else _other(scale, last, nodes)
+        factors = _per_channel(factor, product, nodes)
+        if scale is None or factors is None or (bias is not None and bias.op != "Const"):
+            continue
+        kernel = tensor_util.MakeNdarray(nodes[node_of(product.input[1])].attr["value"].tensor)
+        if product.op == "DepthwiseConv2dNative":
+            scaled = kernel * factors.reshape(kernel.shape[2:])
+        else:
+            scaled = kernel * (factors[:, None] if product.attr["transpose_b"].b else factors)
+        # constants may be shared: the scaled ones are new, and the old ones are pruned if nothing else reads them
+        product.input[1] = _constant(graph_def, f"{scale.name}/kernel", scaled)
+        if bias is not None:
+            values = tensor_util.MakeNdarray(bias.attr["value"].tensor) * factors
+            last.input[1] = _constant(graph_def, f"{scale.name}/bias", values)
+        renamed = type(last)()
+        renamed.CopyFrom(last)
+        renamed.name = scale.name
+        if last is not product:
+            renamed.input[0] = product.name
+        gone.add(last.name)
+        scale.CopyFrom(renamed)
+    out = type(graph_def)()
+    out.versions.CopyFrom(graph_def.versions)
+    out.node.extend(n for n in graph_def.node if n.name not in gone)
+    return out
+
+
+def _other(node: NodeDef, known: NodeDef, nodes: Mapping[str, NodeDef]) -> NodeDef | None:
+    """The node that feeds a binary operation beside `known`."""
+    return next((nodes[i] for i in map(node_of, node.input) if i != known.name), None)
+
+
+def _constant(graph_def: GraphDef, name: str, values: Any) -> str:
+    import tensorflow as tf
+
+    node = graph_def.node.add(name=name, op="Const")
+    node.attr["dtype"].type = 1
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values.astype(np.float32)))
+    return name
+
+
+def _consumers(graph_def: GraphDef) -> dict[str, list[NodeDef]]:
+    found: dict[str, list[NodeDef]] = {}
+    for node in graph_def.node:
+        for tensor in node.input:
+            found.setdefault(node_of(tensor), []).append(node)
+    return found
+
+
 def _sole(consumers: Mapping[str, list[NodeDef]], node: NodeDef) -> NodeDef | None:
     """The one node that reads the (only) output of `node`, if there is just one."""
     found = consumers.get(node.name, [])
     return found[0] if len(found) == 1 else None
 
 
-def _is_bias(bias: NodeDef, product: NodeDef, nodes: Mapping[str, NodeDef]) -> bool:
-    """A constant with one value per channel of the product: anything else would have to be broadcast."""
+def _per_channel(node: NodeDef | None, product: NodeDef, nodes: Mapping[str, NodeDef]) -> Any:
+    """The values of a constant that has one per channel of a product, as a vector, or None for anything else.
+
+    BatchNormalization over axis 3, as against -1, leaves constants of shape (1, 1, 1, channels).
+    """
+    from tensorflow.python.framework import tensor_util
+
     kernel = nodes[node_of(product.input[1])]
-    if bias.op != "Const" or kernel.op != "Const":
-        return False
+    if node is None or node.op != "Const" or kernel.op != "Const":
+        return None
     dims = [d.size for d in kernel.attr["value"].tensor.tensor_shape.dim]
     if product.op == "DepthwiseConv2dNative":
         channels = dims[2] * dims[3]
     else:
         channels = dims[0] if product.attr["transpose_b"].b else dims[-1]
-    return [d.size for d in bias.attr["value"].tensor.tensor_shape.dim] == [channels]
+    found = [d.size for d in node.attr["value"].tensor.tensor_shape.dim]
+    if not found or len(found) > len(dims) or found != [1] * (len(found) - 1) + [channels]:
+        return None
+    return tensor_util.MakeNdarray(node.attr["value"].tensor).reshape(-1)
 
 
 def take_constants(graph_def: GraphDef) -> list[Weight]:

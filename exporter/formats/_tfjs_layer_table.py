@@ -190,10 +190,10 @@ _AUGMENTATION = Layer(
 LAYERS: Mapping[str, Layer] = {
     "Dense": Layer({"units": KEEP, **_KERNEL}, _KB, masks=True),
     "Activation": Layer({"activation": _ACTIVATION}, masks=True),
-    "Flatten": Layer({"data_format": _LAST}),
+    "Flatten": Layer({"data_format": _LAST}, ranks=(2, 3, 4, 5)),
     "Reshape": Layer({"target_shape": KEEP}, integers=True),
     "Permute": Layer({"dims": KEEP}, integers=True),
-    "RepeatVector": Layer({"n": KEEP}),
+    "RepeatVector": Layer({"n": KEEP}, ranks=(2,)),
     "Masking": Layer({"mask_value": KEEP}, masks=True),
     "Embedding": Layer(
         {"input_dim": KEEP, "output_dim": KEEP, "mask_zero": KEEP, "input_length": DROP, **_trained("embeddings")},

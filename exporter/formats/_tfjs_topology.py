@@ -127,6 +127,8 @@ class Topology:
         for tensors in calls:
             _check_inputs(layer, spec, tensors)
         written = self._arguments(layer, spec, config, len(shapes[0][0])) | {"name": name}
+        if kind == "Flatten" and any(None in s[0][1:] for s in shapes):
+            raise refused(layer, "TF.js cannot flatten dimensions that are dynamic")
         if kind == "Flatten" and all(len(s[0]) == 2 for s in shapes):
             kind, written = "Activation", {"name": name, "activation": "linear"}
             self.rewrites.append(f"layer {name!r} (Flatten of a flat input) became a linear activation")
@@ -216,7 +218,7 @@ class Topology:
                 continue
             if leaf not in spec.variables:
                 raise refused(layer, f"it owns a variable {leaf!r} that TF.js' layer does not have")
-            data = np.asarray(variable)
+            data = variable.numpy()
             if data.dtype != np.float32:
                 raise refused(layer, f"its variable {leaf!r} is {data.dtype}, and TF.js layers has float32 only")
             self.weights.append(Weight(named(spec.variables[leaf]), data))

@@ -88,7 +88,7 @@ def _convert(
     graph_def = rewriting.strip(rewriting.optimize(graph_def, roots), roots)
     initializer = place_tables(graph_def, tables)
     check(graph_def)
-    graph_def = rewriting.fuse(graph_def)
+    graph_def = rewriting.strip(rewriting.fuse(rewriting.fold_scales(graph_def)), roots)
     weights = rewriting.take_constants(graph_def)
     document: dict[str, Any] = {
         "format": "graph-model",

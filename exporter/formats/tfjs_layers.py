@@ -33,9 +33,9 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
     from exporter.formats._tfjs_topology import Topology
 
-    key, unavailable = _call_signature(source)
     converter = Topology()
-    topology = converter.convert(source.keras_model)
+    topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
+    key, unavailable = _call_signature(source)
     document = {
         "format": "layers-model",
         "generatedBy": f"keras v{keras.__version__}",

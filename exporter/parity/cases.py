@@ -161,6 +161,9 @@ def _converted(array: Array, dtype: np.dtype) -> Array | None:
     """`array` in another dtype, or None where a value would not survive; floats may be rounded, not overflow."""
     if array.dtype.kind == "c":
         return None
+    if dtype.kind == "c":
+        real = _converted(array, np.dtype(np.float32))
+        return None if real is None else real.astype(dtype)
     with np.errstate(all="ignore"):
         converted = array.astype(dtype)
         floats = [a for a in (array, converted) if dtype_name(a) in _FLOATS]

@@ -239,7 +239,8 @@ def _top1(got: Array, expected: Array, bound: Array) -> tuple[float | None, int]
         return None, 0
     a, b = got.reshape(-1, got.shape[-1]), expected.reshape(-1, got.shape[-1])
     ordered = np.sort(b, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] > 2 * bound.reshape(b.shape).max(axis=1)
+    with np.errstate(over="ignore"):
+        clear = ordered[:, -1] - ordered[:, -2] > 2 * bound.reshape(b.shape).max(axis=1)
     if not clear.any():
         return None, 0
     agree = a.argmax(axis=1) == b.argmax(axis=1)

@@ -80,7 +80,8 @@ class Report:
             yield f"{artifact.recipe.id} failed to convert: {artifact.reason}"
         if artifact.status == "refused" and artifact.explicit:
             yield f"{artifact.recipe.id} was asked for and is refused: {artifact.reason}"
-        if artifact.status == "written" and not passed and not self._only_missing(own):
+        waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code
+        if artifact.status == "written" and not passed and not waiting:
             yield f"{artifact.recipe.id} was written and no runtime confirmed it"
 
     def _only_missing(self, own: Sequence[CellResult]) -> bool:
@@ -105,6 +106,16 @@ class Report:
         for artifact in self.bundle.artifacts:
             own = [r for c, r in self.results.items() if c.recipe == artifact.recipe.id]
             if artifact.status == "written" and self._only_missing(own):
+                out.append(artifact.recipe.id)
+        return tuple(out)
+
+    @property
+    def needing_code(self) -> tuple[str, ...]:
+        """Recipes whose reload needs the source's classes, when no --custom gave them: visible, but not red."""
+        out = []
+        for artifact in self.bundle.artifacts:
+            own = [r for c, r in self.results.items() if c.recipe == artifact.recipe.id]
+            if artifact.needs_code and own and all(isinstance(r.outcome, Unsupported) for r in own):
                 out.append(artifact.recipe.id)
         return tuple(out)
 

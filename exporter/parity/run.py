@@ -365,7 +365,8 @@ def _failed(reply: NotSupported | RemoteError | Ok, stage: str) -> Outcome:
     if isinstance(reply, NotSupported):
         return Unsupported(reply.reason)
     if isinstance(reply, RemoteError):
-        return Failed(reply.stage, reply.code, reply.message, reply.trace[-8192:])  # type: ignore[arg-type]
+        message = f"{reply.message}; {reply.hint}" if reply.hint else reply.message
+        return Failed(reply.stage, reply.code, message, reply.trace[-8192:])  # type: ignore[arg-type]
     return Failed("protocol", "runtime", f"another runtime answered: {reply.value.get('runtime')}")
 
 

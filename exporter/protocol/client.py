@@ -44,6 +44,7 @@ class RemoteError:
     code: str
     message: str
     trace: str
+    hint: str = ""
 
 
 Reply = Ok | NotSupported | RemoteError

@@ -1,1 +1,4 @@
-"""What is converted: opening a source, deriving its signatures, tracing and freezing it. TensorFlow lives here."""
+"""What is converted: opening a source, deriving its signatures, tracing and freezing it.
+
+TensorFlow lives here, in every module but `keras_file`.
+"""

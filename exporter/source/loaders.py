@@ -7,21 +7,20 @@ gave, never from the file.
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import h5py
 import keras
 import tensorflow as tf
 
 from exporter import reference
 from exporter.errors import SourceError
+from exporter.source.keras_file import check_classes, foreign_classes, keras_config
 from exporter.source.keras_signature import keras_call, sanitize
 from exporter.source.source import NamedCall, Source, first_line
+from exporter.text import did_you_mean
 
 SERVING = "serving_default"
 
@@ -32,71 +31,6 @@ def custom_objects(module: ModuleType | None) -> dict[str, Any]:
         return {}
     own = module.__name__
     return {n: v for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == own}
-
-
-def _walk(node: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(node, Mapping):
-        if "class_name" in node:
-            yield node
-        for key, value in node.items():
-            if key != "compile_config":  # models are loaded without their loss and metrics
-                yield from _walk(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _walk(value)
-
-
-def foreign_classes(config: Any) -> tuple[str, ...]:
-    """Names in a Keras config that are not Keras' own: classes, and functions such as custom activations."""
-    found = []
-    for node in _walk(config):
-        module, registered = node.get("module"), node.get("registered_name")
-        name = str(node["class_name"])
-        if name == "function":
-            found.append(str(node.get("config")).split(">")[-1])
-        elif (module is None and registered) or (module and not module.startswith(("keras", "builtins"))):
-            found.append(name)
-    return tuple(dict.fromkeys(found))
-
-
-def _keras_config(path: Path) -> Mapping[str, Any]:
-    """The configuration inside a `.keras` or `.h5` file, after checking that Keras 3 wrote it."""
-    if not path.is_file():
-        raise SourceError("missing-file", f"there is no file {path}", "check the path")
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                version = json.loads(archive.read("metadata.json")).get("keras_version", "")
-                config = json.loads(archive.read("config.json"))
-        else:
-            with h5py.File(path, "r") as file:
-                version = _text(file.attrs.get("keras_version", ""))
-                text = _text(file.attrs.get("model_config", ""))
-            if not text:
-                raise SourceError(
-                    "weights-only",
-                    f"{path} holds weights but no model",
-                    "save the whole model with model.save('model.keras'), or convert module.py:callable",
-                )
-            config = json.loads(text)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError) as error:
-        raise SourceError(
-            "unreadable-file",
-            f"{path} ({path.stat().st_size} bytes) is not a complete {path.suffix} file: {first_line(error)}",
-            "save or copy it again",
-        ) from error
-    if str(version).startswith(("1.", "2.")) or not version:
-        raise SourceError(
-            "keras-2",
-            f"{path} was written by Keras {version or '1'}; Keras 3 reads such files wrongly or not at all",
-            "load it with tf_keras in an environment of its own and export it from there as a SavedModel "
-            "(tf.saved_model.save), then convert that directory",
-        )
-    return config  # type: ignore[no-any-return]
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def file_digest(path: Path) -> str:
@@ -116,16 +50,8 @@ def load_keras_file(path: Path, custom: ModuleType | None) -> Any:
     Raises:
         SourceError: missing, truncated, written by Keras 2, weights only, or of classes the module does not have.
     """
-    config = _keras_config(path)
     known = {**keras.saving.get_custom_objects(), **custom_objects(custom)}
-    short = {name.split(">")[-1] for name in known}
-    missing = [name for name in foreign_classes(config) if name not in short]
-    if missing:
-        raise SourceError(
-            "needs-code",
-            f"{path} uses {', '.join(missing)}, which Keras does not have",
-            "give the module that defines it with --custom module.py",
-        )
+    check_classes(path, keras_config(path), known)
     try:
         return keras.models.load_model(path, custom_objects=custom_objects(custom), compile=False)
     except Exception as error:
@@ -135,7 +61,7 @@ def load_keras_file(path: Path, custom: ModuleType | None) -> Any:
 def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | None = None) -> Source:
     """A source over a Keras model object."""
     if not isinstance(model, keras.Model):
-        raise SourceError("not-a-model", f"expected a keras.Model, found a {type(model).__name__}", "")
+        raise SourceError("not-a-model", f"expected a keras.Model, found an instance of {type(model).__name__}", "")
     call = keras_call(model, specs)
     try:
         needs = foreign_classes(keras.saving.serialize_keras_object(model))
@@ -190,7 +116,9 @@ def from_saved_model(path: Path, staging: Path, signature: str | None) -> Source
         )
     if signature is not None and signature not in available:
         raise SourceError(
-            "no-such-signature", f"{path} has no signature {signature!r}", f"it has: {', '.join(available)}"
+            "no-such-signature",
+            f"{path} has no signature {signature!r}{did_you_mean(signature, available)}",
+            f"it has: {', '.join(available)}",
         )
     calls = {n: _signature_call(loaded.signatures[n]) for n in ([signature] if signature else available)}
     return Source(calls=calls, trackables=(loaded,), variables=(), staging=staging)
@@ -256,7 +184,7 @@ def from_callable(result: Any, staging: Path, functions: Mapping[str, Any] | Non
         return from_module(result, found, staging)
     raise SourceError(
         "not-a-model",
-        f"the callable returned a {type(result).__name__}, expected a keras.Model or a tf.Module",
+        f"the callable returned an instance of {type(result).__name__}, expected a keras.Model or a tf.Module",
         "return the model (or (model, {input name: tf.TensorSpec}))",
     )
 

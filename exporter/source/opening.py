@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ from exporter import reference, tensors
 from exporter.errors import InputsError, SourceError
 from exporter.model import Json
 from exporter.source import loaders
-from exporter.source.source import Source
+from exporter.source.source import Source, first_line
 from exporter.tensors import Tensors
+from exporter.text import did_you_mean
 
 OWN_ROWS = 64  # rows of own data that are handed over; ranges are taken over all of it
 
@@ -99,17 +102,31 @@ def _callable(spec: Mapping[str, Any], path: Path, staging: Path) -> Source:
     module = loaders.load_code(path)
     builder = getattr(module, spec["callable"], None)
     if not callable(builder):
-        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise SourceError(
-            "no-such-callable", f"{path} has no callable {spec['callable']!r}", f"it has: {', '.join(names)}"
-        )
+        raise _no_such_callable(path, module, spec["callable"])
     try:
         result = builder()
     except Exception as error:
         raise SourceError(
-            "builder-failed", f"{spec['callable']}() raised {type(error).__name__}: {error}", "see the log"
+            "builder-failed",
+            f"{spec['callable']}() raised {type(error).__name__}: {first_line(error)}",
+            f"at {_place(error, path)}",
         ) from error
     return loaders.from_callable(result, staging)
+
+
+def _no_such_callable(path: Path, module: ModuleType, name: str) -> SourceError:
+    own = [n for n, v in loaders.custom_objects(module).items() if not n.startswith("_")]
+    return SourceError(
+        "no-such-callable",
+        f"{path} has no callable {name!r}{did_you_mean(name, own)}",
+        f"it has: {', '.join(own) or 'none'}",
+    )
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """The last line of the user's own file that an exception came through."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()]
+    return f"{path}, line {frames[-1].lineno}" if frames else str(path)
 
 
 def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
@@ -127,19 +144,33 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
 
 def _only(calls: Mapping[str, Any], name: str) -> dict[str, Any]:
     if name not in calls:
-        raise SourceError("no-such-signature", f"the source has no signature {name!r}", f"it has: {', '.join(calls)}")
+        raise SourceError(
+            "no-such-signature",
+            f"the source has no signature {name!r}{did_you_mean(name, calls)}",
+            f"it has: {', '.join(calls)}",
+        )
     return {name: calls[name]}
 
 
 def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
     file, _, function = text.rpartition(":")
-    module = loaders.load_code(Path(file))
+    path = Path(file)
+    module = loaders.load_code(path)
     if not callable(getattr(module, function, None)):
-        raise InputsError("no-such-callable", f"{file} has no callable {function!r}", "")
-    result = getattr(module, function)()
+        raise _no_such_callable(path, module, function)
+    try:
+        result = getattr(module, function)()
+    except Exception as error:
+        raise InputsError(
+            "bad-inputs",
+            f"{function}() raised {type(error).__name__}: {first_line(error)}",
+            f"at {_place(error, path)}",
+        ) from error
     if not isinstance(result, Mapping) or not result:
         raise InputsError(
-            "bad-inputs", f"{text} returned a {type(result).__name__}, expected a dict of arrays by input name", ""
+            "bad-inputs",
+            f"{text} returned an instance of {type(result).__name__}, expected a dict of arrays by input name",
+            f"inputs: {', '.join(n for call in source.calls.values() for n in call.specs)}",
         )
     if all(isinstance(v, Mapping) for v in result.values()):
         return {str(k): dict(v) for k, v in result.items()}

@@ -113,18 +113,15 @@ def error_reply(op: str, error: BaseException) -> Json:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
     if full or any(words in text for words in _DISK_FULL):
         code = "disk-full"
-    message = text
-    if isinstance(error, ExporterError):
-        message = json.dumps({"message": error.message, "hint": error.hint})
-        code = error.code
-    return {
-        "error": {
-            "stage": _STAGE.get(op, "load"),
-            "code": code if isinstance(code, str) else "error",
-            "message": message[:4000] if isinstance(error, ExporterError) else _short(error, text),
-            "trace": "".join(traceback.format_exception(error))[-8000:],
-        }
+    reply = {
+        "stage": _STAGE.get(op, "load"),
+        "code": code if isinstance(code, str) else "error",
+        "message": _short(error, text),
+        "trace": "".join(traceback.format_exception(error))[-8000:],
     }
+    if isinstance(error, ExporterError):
+        reply.update(code=error.code, message=error.message, hint=error.hint)
+    return {"error": reply}
 
 
 def _short(error: BaseException, text: str) -> str:

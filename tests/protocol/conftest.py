@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,14 @@ import pytest
 
 from exporter.bundle import Bundle
 from exporter.reference import load_module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tensorflow(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test here loads TensorFlow into this process (what imports it at the top is found by test_no_tensorflow)."""
+    before = "tensorflow" in sys.modules
+    yield
+    assert before or "tensorflow" not in sys.modules, f"{request.node.name} loaded TensorFlow"
 
 
 @pytest.fixture(scope="session")

@@ -198,10 +198,15 @@ def siblings(root: Path) -> list[str]:
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)])
 def test_an_existing_bundle_survives_an_exception_while_building(bundle: Bundle, error: BaseException) -> None:
     before = tree(bundle.root)
-    with pytest.raises(type(error)), building(bundle.root) as work:
-        (work / "bundle").mkdir()
-        (work / "bundle" / "half").write_text("half")
-        raise error
+
+    def build() -> None:
+        with building(bundle.root) as work:
+            (work / "bundle").mkdir()
+            (work / "bundle" / "half").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        build()
     assert tree(bundle.root) == before
     assert siblings(bundle.root) == ["bundle"]
 

@@ -56,7 +56,11 @@ export async function startLiteRt() {
   const scope = /** @type {Record<string, unknown>} */ (globalThis);
   scope.self ??= globalThis;
   scope.navigator ??= {};
-  scope.Module = { locateFile: (/** @type {string} */ file) => join(root, 'wasm', file), print: log.write, printErr: log.write };
+  scope.Module = {
+    locateFile: (/** @type {string} */ file) => join(root, 'wasm', file),
+    print: log.write,
+    printErr: log.write,
+  };
   scope.importScripts = (/** @type {string} */ file) => {
     scope.ModuleFactory = runScript(file);
   };
@@ -129,7 +133,9 @@ export class CompiledModel {
       const lines = [text(error), ...log.take()].join('; ');
       const op = /unresolved custom op: *\S+|Didn't find op for builtin opcode[^;]*/i.exec(lines);
       if (op) throw new Unsupported(`LiteRT.js lacks an op: ${op[0]}`);
-      throw error instanceof WorkerError ? error : new WorkerError('compile', `LiteRT.js cannot compile the model: ${lines}`);
+      throw error instanceof WorkerError
+        ? error
+        : new WorkerError('compile', `LiteRT.js cannot compile the model: ${lines}`);
     }
     return self;
   }
@@ -138,13 +144,20 @@ export class CompiledModel {
   #findSignature(key) {
     const keys = Array.from({ length: this.#model.getNumSignatures() }, (_, i) => {
       const signature = this.#model.getSignature(i);
-      const found = { key: signature.key(), inputs: list(signature.inputNames()), outputs: list(signature.outputNames()) };
+      const found = {
+        key: signature.key(),
+        inputs: list(signature.inputNames()),
+        outputs: list(signature.outputNames()),
+      };
       signature.delete();
       return found;
     });
     this.#signature = keys.findIndex((signature) => signature.key === key);
     if (this.#signature < 0) {
-      throw new WorkerError('unknown-signature', `LiteRT.js finds the signatures ${keys.map((k) => k.key).join(', ')}, not '${key}'`);
+      throw new WorkerError(
+        'unknown-signature',
+        `LiteRT.js finds the signatures ${keys.map((k) => k.key).join(', ')}, not '${key}'`,
+      );
     }
     // in the subgraph's order, which is not the signature's: only the names say which is which
     this.#inputs = keys[this.#signature].inputs;
@@ -158,7 +171,8 @@ export class CompiledModel {
   feed(values) {
     const buffers = this.#inputs.map((name, i) => {
       const value = values.get(name);
-      if (value === undefined) throw new WorkerError('input-names', `LiteRT.js asks for the input '${name}', which was not fed`);
+      if (value === undefined)
+        throw new WorkerError('input-names', `LiteRT.js asks for the input '${name}', which was not fed`);
       return this.#toBuffer(i, value.shape, value.bytes);
     });
     return async () => {

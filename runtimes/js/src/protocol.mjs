@@ -51,7 +51,14 @@ async function answer(handlers, request) {
   const handler = handlers.get(request.op);
   if (handler === undefined) {
     const known = [...handlers.keys()].join(', ');
-    return { error: { stage, code: 'unknown-op', message: `unknown op '${request.op}'; this worker answers ${known}`, trace: '' } };
+    return {
+      error: {
+        stage,
+        code: 'unknown-op',
+        message: `unknown op '${request.op}'; this worker answers ${known}`,
+        trace: '',
+      },
+    };
   }
   try {
     return { ok: await handler(request) };

@@ -73,9 +73,7 @@ export function dumps(tensors) {
   let position = 0;
   for (const { name, tag, shape, bytes } of plain) {
     const end = position + bytes.length;
-    header.push(
-      `${JSON.stringify(name)}:{"dtype":"${tag}","shape":[${shape}],"data_offsets":[${position},${end}]}`,
-    );
+    header.push(`${JSON.stringify(name)}:{"dtype":"${tag}","shape":[${shape}],"data_offsets":[${position},${end}]}`);
     position = end;
   }
   const text = Buffer.from(`{${header.join(',')}}`);
@@ -158,7 +156,8 @@ function readHeader(data, where) {
       if (!isObject(info)) throw unreadable(`'${name}' is not an object`);
       const { shape, data_offsets: offsets } = info;
       const dtype = BY_TAG.get(String(info.dtype));
-      if (dtype === undefined) throw new TensorFileError(`${where}: tensor '${name}' has unknown dtype '${info.dtype}'`);
+      if (dtype === undefined)
+        throw new TensorFileError(`${where}: tensor '${name}' has unknown dtype '${info.dtype}'`);
       if (!isSizes(shape)) throw unreadable(`the shape of '${name}' is ${JSON.stringify(shape)}`);
       if (!isSizes(offsets) || offsets.length !== 2) {
         throw unreadable(`the data_offsets of '${name}' are ${JSON.stringify(offsets)}`);

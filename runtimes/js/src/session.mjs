@@ -49,7 +49,10 @@ export class Session {
   /** @param {Record<string, unknown>} request */
   async hello({ protocol, runtime }) {
     if (protocol !== PROTOCOL) {
-      throw new WorkerError('protocol-version', `this worker speaks protocol ${PROTOCOL}, the host asked for ${protocol}`);
+      throw new WorkerError(
+        'protocol-version',
+        `this worker speaks protocol ${PROTOCOL}, the host asked for ${protocol}`,
+      );
     }
     if (runtime !== this.#id) {
       throw new WorkerError('wrong-runtime', `this worker hosts '${this.#id}', the host asked for '${runtime}'`);
@@ -86,12 +89,20 @@ export class Session {
     const model = this.#model(request);
     const [from, to] = [text(request, 'inputs'), text(request, 'outputs')];
     const fed = loads(readFileSync(from), from);
-    sameNames('input', model.inputs.map((spec) => spec.name), [...fed.keys()]);
+    sameNames(
+      'input',
+      model.inputs.map((spec) => spec.name),
+      [...fed.keys()],
+    );
     const inputs = new Map(
       model.inputs.map((spec) => [spec.name, this.#fit(spec, /** @type {Tensor} */ (fed.get(spec.name)))]),
     );
     const { outputs, elapsedNs } = await model.run(inputs);
-    sameNames('output', model.outputs.map((spec) => spec.name), [...outputs.keys()]);
+    sameNames(
+      'output',
+      model.outputs.map((spec) => spec.name),
+      [...outputs.keys()],
+    );
     writeFileSync(to, dumps(outputs));
     return { elapsed_ns: elapsedNs };
   }
@@ -119,7 +130,10 @@ export class Session {
     const handle = text(request, 'handle');
     const model = this.#models.get(handle);
     if (model === undefined) {
-      throw new WorkerError('unknown-handle', `no loaded model has the handle '${handle}': it was unloaded or never loaded`);
+      throw new WorkerError(
+        'unknown-handle',
+        `no loaded model has the handle '${handle}': it was unloaded or never loaded`,
+      );
     }
     return model;
   }

@@ -95,7 +95,10 @@ export function diskHandler(path, json) {
  */
 function readShard(model, name) {
   const root = realpathSync(dirname(model));
-  const outside = new WorkerError('unsafe-path', `${model} names the weight file '${name}', which is outside its directory`);
+  const outside = new WorkerError(
+    'unsafe-path',
+    `${model} names the weight file '${name}', which is outside its directory`,
+  );
   const path = resolve(root, name);
   if (!isInside(root, path)) throw outside;
   /** @type {string} */

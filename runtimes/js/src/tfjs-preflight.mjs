@@ -27,7 +27,8 @@ const EXECUTOR_ONLY = new Set(['control', 'hash_table', 'graph']);
 export function checkOps(tf, backend, model) {
   const nodes = nodesOf(model);
   const unknown = names(nodes.filter(({ category }) => category === undefined));
-  if (unknown.length) throw new Unsupported(`TF.js ${tf.version['tfjs-converter']} does not know the op ${unknown.join(', ')}`);
+  if (unknown.length)
+    throw new Unsupported(`TF.js ${tf.version['tfjs-converter']} does not know the op ${unknown.join(', ')}`);
   // a name that no backend registers is no kernel: the op is composed of others, and a gap shows when it runs
   const everywhere = new Set([...kernels(tf, 'cpu'), ...kernels(tf, 'webgl')]);
   const here = kernels(tf, backend);

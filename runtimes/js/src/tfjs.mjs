@@ -82,7 +82,10 @@ function quietConsole() {
 async function loadGraph(tf, backend, path, json) {
   const { inputs = {}, outputs = {} } = json.signature ?? {};
   if (Object.keys(outputs).length === 0) {
-    throw new WorkerError('no-signature', `${path} has no signature with outputs, so there are no names to feed and read`);
+    throw new WorkerError(
+      'no-signature',
+      `${path} has no signature with outputs, so there are no names to feed and read`,
+    );
   }
   const model = await tf.loadGraphModel(diskHandler(path, json));
   try {
@@ -102,9 +105,17 @@ async function loadGraph(tf, backend, path, json) {
     }),
     async run(values) {
       const feeds = Object.fromEntries(fed.map(([name, entry]) => [entry.name, toTf(tf, need(values, name))]));
-      return execute(tf, feeds, read.map(([name]) => name), weightsOf(model), () =>
-        // always async: `predict` refuses every graph with a loop or a condition
-        model.executeAsync(feeds, read.map(([, entry]) => entry.name)),
+      return execute(
+        tf,
+        feeds,
+        read.map(([name]) => name),
+        weightsOf(model),
+        () =>
+          // always async: `predict` refuses every graph with a loop or a condition
+          model.executeAsync(
+            feeds,
+            read.map(([, entry]) => entry.name),
+          ),
       );
     },
     dispose: () => model.dispose(),
@@ -182,7 +193,8 @@ function toTf(tf, { data, shape, dtype }) {
  */
 async function fromTf(name, tensor) {
   const { dtype, shape } = tensor;
-  if (!DTYPES.cpu.includes(dtype)) throw new Unsupported(`output '${name}' is ${dtype}, which this runtime cannot read`);
+  if (!DTYPES.cpu.includes(dtype))
+    throw new Unsupported(`output '${name}' is ${dtype}, which this runtime cannot read`);
   // bytes() for strings: data() decodes them as UTF-8, which loses every byte that is not
   if (dtype === 'string') return { dtype, shape, data: /** @type {Uint8Array[]} */ (await tensor.bytes()) };
   const values = await tensor.data();

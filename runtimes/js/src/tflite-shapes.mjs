@@ -56,7 +56,9 @@ export function checkOutputs(file, signature) {
   const late = sizedLate(subgraph);
   for (const [name, index] of signature.outputs) {
     if (late.has(index)) {
-      throw new Unsupported(`output '${name}' comes from a ${late.get(index)} whose size is computed while the model runs, ${INSTEAD}`);
+      throw new Unsupported(
+        `output '${name}' comes from a ${late.get(index)} whose size is computed while the model runs, ${INSTEAD}`,
+      );
     }
   }
   const sized = subgraph.ops.find(({ code }) => SIZED_BY_VALUES.has(code));
@@ -109,7 +111,9 @@ function sizedLate({ tensors, ops }) {
  */
 export function concreteShapes(file, signature, inputs) {
   const { tensors } = file.subgraphs[signature.subgraph];
-  const fed = new Map([...inputs].map(([name, shape]) => [tensors[/** @type {number} */ (signature.inputs.get(name))], shape]));
+  const fed = new Map(
+    [...inputs].map(([name, shape]) => [tensors[/** @type {number} */ (signature.inputs.get(name))], shape]),
+  );
   const dynamic = [...fed].filter(([tensor]) => tensor.shape.includes(null));
   const computes = file.subgraphs.some(({ ops }) => ops.some(({ code }) => code === SHAPE || code === RANGE));
   if (dynamic.length === 0 || !computes) return fed;
@@ -132,7 +136,8 @@ export function specialise(bytes, shapes) {
   const copy = Uint8Array.from(bytes);
   const view = new DataView(copy.buffer);
   for (const [{ name, shape: declared, at }, shape] of shapes) {
-    if (shape.length > declared.length) throw new RangeError(`tensor '${name}' has ${declared.length} dimensions, not ${shape.length}`);
+    if (shape.length > declared.length)
+      throw new RangeError(`tensor '${name}' has ${declared.length} dimensions, not ${shape.length}`);
     for (const start of [at.shape, at.signature]) {
       // a vector is its length and then its elements
       if (start) shape.forEach((dim, i) => view.setInt32(start + 4 + 4 * i, dim, true));

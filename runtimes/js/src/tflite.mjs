@@ -30,7 +30,8 @@ const TYPES = [
  */
 export function readTflite(bytes, where) {
   try {
-    if (String.fromCharCode(...bytes.subarray(4, 8)) !== 'TFL3') throw new RangeError("the identifier 'TFL3' is missing");
+    if (String.fromCharCode(...bytes.subarray(4, 8)) !== 'TFL3')
+      throw new RangeError("the identifier 'TFL3' is missing");
     const model = new Table(bytes).root();
     // data in place, or (in files over 2 GB) at an offset behind the flatbuffer
     const filled = model.tables(4).map((buffer) => buffer.length(0) > 0 || buffer.number(1) > 1);
@@ -60,7 +61,9 @@ export function readTflite(bytes, where) {
   } catch (error) {
     // DataView raises RangeError for every offset outside the file
     if (!(error instanceof RangeError)) throw error;
-    throw new WorkerError('not-a-tflite-model', `${where} is not a readable .tflite file: ${error.message}`, { cause: error });
+    throw new WorkerError('not-a-tflite-model', `${where} is not a readable .tflite file: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -175,7 +178,8 @@ class Table {
   #elements(start, size, read) {
     if (start === 0) return [];
     const length = this.#view.getUint32(start, true);
-    if (start + 4 + length * size > this.#bytes.length) throw new RangeError(`a vector of ${length} elements leaves the file`);
+    if (start + 4 + length * size > this.#bytes.length)
+      throw new RangeError(`a vector of ${length} elements leaves the file`);
     return Array.from({ length }, (_, i) => read(start + 4 + i * size));
   }
 }

@@ -79,13 +79,17 @@ function parse(equation, operands) {
   const [left, result] = equation.replace(/\s/g, '').split('->');
   const terms = left.split(',');
   if (result === undefined || terms.length !== operands.length || terms.length > 2) {
-    throw new Error(`Einsum: '${equation}' with ${operands.length} operands; expected an explicit output and at most 2`);
+    throw new Error(
+      `Einsum: '${equation}' with ${operands.length} operands; expected an explicit output and at most 2`,
+    );
   }
   /** @type {Record<string, number>} */
   const sizes = {};
   terms.forEach((term, i) => {
     if (!/^[A-Za-z]*$/.test(term) || new Set(term).size !== term.length) {
-      throw new Error(`Einsum: '${term}' of '${equation}' has a repeated index or an ellipsis, which are not supported`);
+      throw new Error(
+        `Einsum: '${term}' of '${equation}' has a repeated index or an ellipsis, which are not supported`,
+      );
     }
     if (term.length !== operands[i].shape.length) {
       throw new Error(`Einsum: '${term}' of '${equation}' does not fit the shape [${operands[i].shape}]`);

@@ -30,7 +30,8 @@ function assertSame(found, expected) {
   const [a, b] = [found, expected].map((tensor) => /** @type {Float32Array} */ (tensor.data));
   for (let i = 0; i < b.length; i++) {
     if (Number.isNaN(b[i])) assert.ok(Number.isNaN(a[i]), `element ${i}`);
-    else assert.deepEqual(bytesOf(a.subarray(i, i + 1)), bytesOf(b.subarray(i, i + 1)), `element ${i}: ${a[i]}, ${b[i]}`);
+    else
+      assert.deepEqual(bytesOf(a.subarray(i, i + 1)), bytesOf(b.subarray(i, i + 1)), `element ${i}: ${a[i]}, ${b[i]}`);
   }
 }
 
@@ -43,7 +44,11 @@ function assertSame(found, expected) {
 function feedFor(runtime, dtype) {
   const feed = sample(dtype);
   if (dtype === 'string' && runtime === 'onnxruntime-node') {
-    return { dtype, shape: feed.shape, data: /** @type {Uint8Array[]} */ (feed.data).map((bytes) => bytes.filter((byte) => byte !== 0)) };
+    return {
+      dtype,
+      shape: feed.shape,
+      data: /** @type {Uint8Array[]} */ (feed.data).map((bytes) => bytes.filter((byte) => byte !== 0)),
+    };
   }
   return feed;
 }
@@ -123,7 +128,10 @@ test('onnxruntime-node refuses strings it would change', async () => {
     [[97, 0, 98], /NUL byte \(element 1\)/],
   ])) {
     const data = [Uint8Array.of(97), Uint8Array.from(bytes), new Uint8Array()];
-    assert.match((await worker.run(ok.handle, { x: { dtype: 'string', shape: [1, 3], data } })).unsupported.reason, message);
+    assert.match(
+      (await worker.run(ok.handle, { x: { dtype: 'string', shape: [1, 3], data } })).unsupported.reason,
+      message,
+    );
   }
   await worker.bye();
 });
@@ -133,7 +141,11 @@ test('TF.js passes strings that are not UTF-8', async () => {
     const worker = new Worker([runtime]);
     const { ok } = await worker.load(vector('identity/tfjs-graph/string/model.json'), 'tfjs-graph');
     /** @type {Tensor} */
-    const x = { dtype: 'string', shape: [1, 3], data: [[0xff, 0, 0x80], [], [0xed, 0xa0, 0x80]].map((b) => Uint8Array.from(b)) };
+    const x = {
+      dtype: 'string',
+      shape: [1, 3],
+      data: [[0xff, 0, 0x80], [], [0xed, 0xa0, 0x80]].map((b) => Uint8Array.from(b)),
+    };
     assertSame((await worker.run(ok.handle, { x })).outputs?.get('y'), x);
     await worker.bye();
   }

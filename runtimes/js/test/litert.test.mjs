@@ -21,7 +21,10 @@ test('each signature of a file is found by its key, and fed and read by name', a
   const twice = (await worker.load(path, 'tflite', 'twice')).ok;
   const minus = (await worker.load(path, 'tflite', 'minus')).ok;
   assert.deepEqual(twice.inputs, [{ name: 'x', dtype: 'float32', shape: [null, 2] }]);
-  assert.deepEqual(minus.inputs.map((/** @type {any} */ spec) => spec.name), ['a', 'b']);
+  assert.deepEqual(
+    minus.inputs.map((/** @type {any} */ spec) => spec.name),
+    ['a', 'b'],
+  );
   const [a, b] = [float32([2, 2], [9, 8, 7, 6]), float32([2, 2], [1, 2, 3, 4])];
   assert.deepEqual(values(await worker.run(minus.handle, { b, a }), 'difference'), [8, 6, 4, 2]);
   assert.deepEqual(values(await worker.run(twice.handle, { x: a }), 'y'), [18, 16, 14, 12]);
@@ -38,19 +41,31 @@ test('a dynamic batch takes any size, again and again, more sizes than are kept'
   for (const batch of [1, 3, 5, 2, 7, 64, 9, 3, 1]) {
     const x = Array.from({ length: 4 * batch }, (_, i) => i);
     const result = await worker.run(handle, { x: float32([batch, 4], x) });
-    assert.deepEqual(values(result, 'twice'), x.map((value) => 2 * value));
-    assert.deepEqual(values(result, 'total'), Array.from({ length: batch }, (_, i) => 16 * i + 6));
+    assert.deepEqual(
+      values(result, 'twice'),
+      x.map((value) => 2 * value),
+    );
+    assert.deepEqual(
+      values(result, 'total'),
+      Array.from({ length: batch }, (_, i) => 16 * i + 6),
+    );
   }
   assert.match((await worker.run(handle, { x: float32([0, 4], []) })).unsupported.reason, /empty/);
 });
 
 test('several dynamic dimensions, which change places', async () => {
   const { handle } = (await worker.load(vector('models/transpose.tflite'), 'tflite')).ok;
-  for (const [n, m] of [[2, 3], [5, 1], [1, 4]]) {
+  for (const [n, m] of [
+    [2, 3],
+    [5, 1],
+    [1, 4],
+  ]) {
     const x = Array.from({ length: n * m * 2 }, (_, i) => i);
     const { outputs } = await worker.run(handle, { x: float32([n, m, 2], x) });
     assert.deepEqual(outputs?.get('y')?.shape, [2, m, n]);
-    const expected = [0, 1].flatMap((k) => Array.from({ length: m * n }, (_, i) => x[(i % n) * m * 2 + Math.floor(i / n) * 2 + k]));
+    const expected = [0, 1].flatMap((k) =>
+      Array.from({ length: m * n }, (_, i) => x[(i % n) * m * 2 + Math.floor(i / n) * 2 + k]),
+    );
     assert.deepEqual(values({ outputs }, 'y'), expected);
   }
 });
@@ -63,11 +78,17 @@ test('shapes computed while the model runs: an intermediate one works, an output
     assert.deepEqual(values(await worker.run(handle, { x: float32([batch, 2, 3], x) }), 'total'), sums);
   }
   const refused = await worker.load(vector('models/flatten-output.tflite'), 'tflite');
-  assert.match(refused.unsupported.reason, /output 'flat' comes from a RESHAPE whose size is computed while the model runs/);
+  assert.match(
+    refused.unsupported.reason,
+    /output 'flat' comes from a RESHAPE whose size is computed while the model runs/,
+  );
 });
 
 test('what is no .tflite file is refused in words, whatever is cut off', async () => {
-  assert.match((await worker.load(vector('README.md'), 'tflite')).error.message, /not a readable \.tflite file: the identifier 'TFL3' is missing/);
+  assert.match(
+    (await worker.load(vector('README.md'), 'tflite')).error.message,
+    /not a readable \.tflite file: the identifier 'TFL3' is missing/,
+  );
   const bytes = readFileSync(vector('models/rows.tflite'));
   for (let end = 0; end < bytes.length; end += 7) {
     try {

@@ -61,7 +61,10 @@ export const graph = (placeholders, nodes, outputs, functions = []) => ({
 });
 
 /** @param {(number | null)[]} shape */
-export const constant = (shape) => ({ dtype: { type: 'DT_FLOAT' }, value: { tensor: { dtype: 'DT_FLOAT', tensorShape: dims(shape) } } });
+export const constant = (shape) => ({
+  dtype: { type: 'DT_FLOAT' },
+  value: { tensor: { dtype: 'DT_FLOAT', tensorShape: dims(shape) } },
+});
 
 /**
  * A functional layers model.
@@ -84,7 +87,9 @@ export const layersModel = (layers, inputs, outputs) => ({
           config: { name, dtype: 'float32', ...config },
           // one call per inbound entry, except for a merge, which is one call of several
           inbound_nodes:
-            className === 'Concatenate' ? [inbound.map(([from, node]) => [from, node, 0, {}])] : inbound.map(([from, node]) => [[from, node, 0, {}]]),
+            className === 'Concatenate'
+              ? [inbound.map(([from, node]) => [from, node, 0, {}])]
+              : inbound.map(([from, node]) => [[from, node, 0, {}]]),
         })),
         input_layers: inputs.map(([name, node]) => [name, node, 0]),
         output_layers: outputs.map(([name, node]) => [name, node, 0]),

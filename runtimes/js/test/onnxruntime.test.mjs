@@ -12,16 +12,25 @@ after(() => worker.bye());
 
 test('inputs and outputs go by name, batches of any size', async () => {
   const { handle, inputs } = (await worker.load(vector('models/minus.onnx'), 'onnx')).ok;
-  assert.deepEqual(inputs.map((/** @type {any} */ spec) => [spec.name, spec.shape]), [
-    ['b', [null, 2]],
-    ['a', [null, 2]],
-  ]);
+  assert.deepEqual(
+    inputs.map((/** @type {any} */ spec) => [spec.name, spec.shape]),
+    [
+      ['b', [null, 2]],
+      ['a', [null, 2]],
+    ],
+  );
   for (const batch of [1, 3, 0]) {
     const a = Array.from({ length: 2 * batch }, (_, i) => 10 * i);
     const b = a.map((_, i) => i);
     const { outputs } = await worker.run(handle, { a: float32([batch, 2], a), b: float32([batch, 2], b) });
     assert.deepEqual(outputs?.get('same'), float32([batch, 2], b));
-    assert.deepEqual(outputs?.get('difference'), float32([batch, 2], a.map((value, i) => value - b[i])));
+    assert.deepEqual(
+      outputs?.get('difference'),
+      float32(
+        [batch, 2],
+        a.map((value, i) => value - b[i]),
+      ),
+    );
   }
 });
 

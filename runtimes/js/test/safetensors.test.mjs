@@ -47,7 +47,10 @@ for (const [file, expected] of Object.entries(INDEX.good)) {
 for (const [file, why] of Object.entries(INDEX.bad)) {
   test(`${file} is refused: ${why}`, () => {
     const bytes = readFileSync(new URL(file, VECTORS));
-    assert.throws(() => loads(bytes, file), (error) => error instanceof TensorFileError && error.message.includes(file));
+    assert.throws(
+      () => loads(bytes, file),
+      (error) => error instanceof TensorFileError && error.message.includes(file),
+    );
   });
 }
 

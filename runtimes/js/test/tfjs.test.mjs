@@ -8,6 +8,7 @@ import { runtime as cpu } from '../src/runtimes/tfjs-node-cpu.mjs';
 import { runtime as wasm } from '../src/runtimes/tfjs-node-wasm.mjs';
 import { Unsupported } from '../src/runtime.mjs';
 import { float32, vector } from './harness.mjs';
+import { byHand, fill } from './einsum.mjs';
 import { constant, graph, layersModel, writeTfjs } from './models.mjs';
 
 /** @type {typeof import('@tensorflow/tfjs')} */
@@ -23,7 +24,12 @@ const MATMUL = graph(
     ['product', 'MatMul', ['a', 'w']],
     ['difference', 'Sub', ['product', 'b']],
   ],
-  { z: ['difference:0', [null, 2]], product: ['product:0', [null, 2]], weight: ['w:0', [2, 2]], same: ['b:0', [null, 2]] },
+  {
+    z: ['difference:0', [null, 2]],
+    product: ['product:0', [null, 2]],
+    weight: ['w:0', [2, 2]],
+    same: ['b:0', [null, 2]],
+  },
 );
 const WEIGHTS = [{ name: 'w', shape: [2, 2], values: [1, 2, 3, 4] }];
 const FEEDS = new Map([
@@ -43,7 +49,10 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
     test('a graph is fed and read by signature name; constants and inputs may be outputs; nothing leaks', async () => {
       const before = tf.memory().numTensors;
       const model = await runtime.load(writeTfjs(MATMUL, WEIGHTS), 'tfjs-graph', 'serving_default');
-      assert.deepEqual(model.inputs.map(({ name }) => name), ['a_in', 'b_in']);
+      assert.deepEqual(
+        model.inputs.map(({ name }) => name),
+        ['a_in', 'b_in'],
+      );
       assert.deepEqual(model.outputs[0], { name: 'z', dtype: 'float32', shape: [null, 2] });
       const steady = tf.memory().numTensors;
       for (let i = 0; i < 5; i++) {
@@ -69,7 +78,10 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
       for (const shape of [[], [0], [2, 0, 3], [70, 2]]) {
         const path = writeTfjs(graph({ x: shape }, [['y', 'Identity', ['x']]], { y: ['y:0', shape] }));
         const model = await runtime.load(path, 'tfjs-graph', 'serving_default');
-        const x = float32(shape, Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i));
+        const x = float32(
+          shape,
+          Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i),
+        );
         const { outputs } = await model.run(new Map([['x_in', x]]));
         assert.deepEqual(outputs.get('y'), x);
         await model.dispose();
@@ -78,15 +90,51 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
 
     test('Einsum agrees with arithmetic done by hand', async () => {
       const cases = /** @type {[string, number[][]][]} */ ([
-        ['ab,bc->ac', [[2, 3], [3, 4]]],
-        ['abc,cd->abd', [[2, 3, 4], [4, 5]]],
-        ['aecd,abcd->acbe', [[2, 3, 4, 5], [2, 6, 4, 5]]],
-        ['acbe,aecd->abcd', [[2, 4, 3, 5], [2, 5, 4, 6]]],
+        [
+          'ab,bc->ac',
+          [
+            [2, 3],
+            [3, 4],
+          ],
+        ],
+        [
+          'abc,cd->abd',
+          [
+            [2, 3, 4],
+            [4, 5],
+          ],
+        ],
+        [
+          'aecd,abcd->acbe',
+          [
+            [2, 3, 4, 5],
+            [2, 6, 4, 5],
+          ],
+        ],
+        [
+          'acbe,aecd->abcd',
+          [
+            [2, 4, 3, 5],
+            [2, 5, 4, 6],
+          ],
+        ],
         ['ij,j->i', [[3, 4], [4]]],
         ['i,j->ji', [[3], [4]]],
-        ['ab,ab->', [[2, 3], [2, 3]]],
+        [
+          'ab,ab->',
+          [
+            [2, 3],
+            [2, 3],
+          ],
+        ],
         ['abc->ca', [[2, 3, 4]]],
-        ['abx,bcy->ca', [[2, 3, 2], [3, 4, 2]]],
+        [
+          'abx,bcy->ca',
+          [
+            [2, 3, 2],
+            [3, 4, 2],
+          ],
+        ],
       ]);
       const before = tf.memory().numTensors;
       for (const [equation, shapes] of cases) {
@@ -95,7 +143,9 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
         const expected = byHand(equation, shapes, shapes.map(fill));
         assert.deepEqual(result.shape, expected.shape, equation);
         const got = result.dataSync();
-        expected.data.forEach((value, i) => assert.ok(Math.abs(got[i] - value) <= 1e-4 * (1 + Math.abs(value)), equation));
+        expected.data.forEach((value, i) =>
+          assert.ok(Math.abs(got[i] - value) <= 1e-4 * (1 + Math.abs(value)), equation),
+        );
         tf.dispose([operands, result]);
       }
       assert.equal(tf.memory().numTensors, before);
@@ -104,7 +154,9 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
     test('Identity shares its buffer, so that a result outlives the tensor it came from', () => {
       const before = tf.memory();
       const x = tf.tensor([1, 2, 3]);
-      const y = tf.tidy(() => /** @type {import('@tensorflow/tfjs').Tensor} */ (tf.engine().runKernel('Identity', { x })));
+      const y = tf.tidy(
+        () => /** @type {import('@tensorflow/tfjs').Tensor} */ (tf.engine().runKernel('Identity', { x })),
+      );
       assert.equal(tf.memory().numDataBuffers, before.numDataBuffers + 1);
       x.dispose();
       assert.deepEqual([...y.dataSync()], [1, 2, 3]);
@@ -114,11 +166,27 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
 
     test('an op that TF.js or this backend lacks is unsupported, by name', async () => {
       const unknown = writeTfjs(graph({ x: [2] }, [['y', 'Erfc', ['x']]], { y: ['y:0', [2]] }));
-      await assert.rejects(runtime.load(unknown, 'tfjs-graph', ''), (e) => e instanceof Unsupported && /does not know the op Erfc/.test(e.message));
-      const fft = writeTfjs(graph({ x: [2] }, [['y', 'RFFT', ['x']], ['z', 'ComplexAbs', ['y']]], { z: ['z:0', [2]] }));
+      await assert.rejects(
+        runtime.load(unknown, 'tfjs-graph', ''),
+        (e) => e instanceof Unsupported && /does not know the op Erfc/.test(e.message),
+      );
+      const fft = writeTfjs(
+        graph(
+          { x: [2] },
+          [
+            ['y', 'RFFT', ['x']],
+            ['z', 'ComplexAbs', ['y']],
+          ],
+          { z: ['z:0', [2]] },
+        ),
+      );
       const loading = runtime.load(fft, 'tfjs-graph', '');
       if (id === 'cpu') await (await loading).dispose();
-      else await assert.rejects(loading, (e) => e instanceof Unsupported && /wasm backend.*ComplexAbs, RFFT/.test(e.message));
+      else
+        await assert.rejects(
+          loading,
+          (e) => e instanceof Unsupported && /wasm backend.*ComplexAbs, RFFT/.test(e.message),
+        );
     });
 
     test('a layers model is fed and read by name, not by position; a repeated output name is numbered', async () => {
@@ -128,15 +196,44 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
         [
           ['b', 'InputLayer', input, []],
           ['a', 'InputLayer', input, []],
-          ['pair', 'Concatenate', { axis: -1 }, [['a', 0], ['b', 0]]],
-          ['act', 'Activation', { activation: 'relu' }, [['a', 0], ['pair', 0]]],
+          [
+            'pair',
+            'Concatenate',
+            { axis: -1 },
+            [
+              ['a', 0],
+              ['b', 0],
+            ],
+          ],
+          [
+            'act',
+            'Activation',
+            { activation: 'relu' },
+            [
+              ['a', 0],
+              ['pair', 0],
+            ],
+          ],
         ],
-        [['b', 0], ['a', 0]],
-        [['act', 1], ['pair', 0], ['act', 0]],
+        [
+          ['b', 0],
+          ['a', 0],
+        ],
+        [
+          ['act', 1],
+          ['pair', 0],
+          ['act', 0],
+        ],
       );
       const model = await runtime.load(writeTfjs(json), 'tfjs-layers', 'serving_default');
-      assert.deepEqual(model.inputs, ['b', 'a'].map((name) => ({ name, dtype: 'float32', shape: [null, 2] })));
-      assert.deepEqual(model.outputs.map(({ name }) => name), ['act', 'pair', 'act/1']);
+      assert.deepEqual(
+        model.inputs,
+        ['b', 'a'].map((name) => ({ name, dtype: 'float32', shape: [null, 2] })),
+      );
+      assert.deepEqual(
+        model.outputs.map(({ name }) => name),
+        ['act', 'pair', 'act/1'],
+      );
       // more rows than `predict` would take at once
       const rows = 40;
       const a = Array.from({ length: 2 * rows }, (_, i) => i - 50);
@@ -146,7 +243,12 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
       const relu = (side) => side.map((value) => Math.max(0, value));
       const steady = tf.memory().numTensors;
       for (let i = 0; i < 3; i++) {
-        const result = await model.run(new Map([['a', float32([rows, 2], a)], ['b', float32([rows, 2], b)]]));
+        const result = await model.run(
+          new Map([
+            ['a', float32([rows, 2], a)],
+            ['b', float32([rows, 2], b)],
+          ]),
+        );
         assert.deepEqual(values(result, 'pair'), pair);
         assert.deepEqual(values(result, 'act'), relu(pair));
         assert.deepEqual(values(result, 'act/1'), relu(a));
@@ -193,43 +295,3 @@ test('what is no TF.js model is refused in words', async () => {
   const nameless = writeTfjs({ ...MATMUL, signature: undefined }, WEIGHTS);
   await assert.rejects(cpu.load(nameless, 'tfjs-graph', ''), /has no signature/);
 });
-
-/**
- * Values with a period that no shape above divides.
- * @param {number[]} shape
- * @param {number} k
- */
-function fill(shape, k) {
-  return Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => ((i * 7 + k * 3) % 11) - 5);
-}
-
-/**
- * The definition of einsum, one multiplication at a time.
- * @param {string} equation
- * @param {number[][]} shapes
- * @param {number[][]} operands
- */
-function byHand(equation, shapes, operands) {
-  const [left, result] = equation.split('->');
-  const terms = left.split(',');
-  /** @type {Record<string, number>} */
-  const sizes = {};
-  terms.forEach((term, k) => [...term].forEach((index, axis) => (sizes[index] = shapes[k][axis])));
-  const indices = Object.keys(sizes);
-  /** @param {string} term @param {Record<string, number>} at */
-  const offset = (term, at) => [...term].reduce((sum, index) => sum * sizes[index] + at[index], 0);
-  const shape = [...result].map((index) => sizes[index]);
-  const data = new Array(shape.reduce((a, b) => a * b, 1)).fill(0);
-  const total = indices.reduce((product, index) => product * sizes[index], 1);
-  for (let n = 0; n < total; n++) {
-    /** @type {Record<string, number>} */
-    const at = {};
-    let rest = n;
-    for (const index of indices) {
-      at[index] = rest % sizes[index];
-      rest = Math.floor(rest / sizes[index]);
-    }
-    data[offset(result, at)] += terms.reduce((product, term, k) => product * operands[k][offset(term, at)], 1);
-  }
-  return { shape, data };
-}

@@ -98,6 +98,7 @@ REFUSED = {
     ),
     "rescaling by vector": (lambda: seq((2,), L.Rescaling([1.0, 2.0])), "scale=[1.0, 2.0]"),
     "vector flatten": (lambda: functional(lambda x: L.Flatten()(x), ()), "rank"),
+    "dynamic flatten": (lambda: functional(lambda x: L.Flatten()(x), (None, 3)), "dynamic"),
     "normalization": (lambda: seq((3,), L.Normalization(mean=0.0, variance=1.0)), "no such layer"),
     "subtract": (lambda: functional(lambda a, b: L.Subtract()([a, b]), (3,), (3,)), "no such layer"),
     "resizing": (lambda: seq(IMAGE, L.Resizing(3, 3)), "no such layer"),
@@ -155,7 +156,7 @@ def test_what_tfjs_computes_differently_is_refused(name, tmp_path):
 def test_a_source_without_a_keras_model_is_refused(tmp_path):
     module = tf.Module()
     function = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec((None, 2), name="x")])
-    source = from_callable(module, tmp_path, {"serve": function.get_concrete_function()})
+    source = from_callable(module, tmp_path, {"serve": function})
     with pytest.raises(Refused, match="not a Keras model"):
         write(source, tmp_path, {"shard-size": "4MiB"})
 

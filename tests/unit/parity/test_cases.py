@@ -59,14 +59,14 @@ def test_batched_without_data() -> None:
     assert not any(c.optional for c in made.values())
 
 
-def test_batch_sizes_are_the_users(made: Signature = IMAGE) -> None:
-    assert [n for n in cases(made, batch_sizes=(3, 8)) if n.startswith("batch")] == ["batch-3", "batch-8"]
+def test_batch_sizes_are_the_users() -> None:
+    assert [n for n in cases(IMAGE, batch_sizes=(3, 8)) if n.startswith("batch")] == ["batch-3", "batch-8"]
 
 
 def test_own_data_comes_first_and_says_so() -> None:
     own = {"image": np.arange(20 * 16, dtype=np.float32).reshape(20, 4, 4)}
     made = cases(IMAGE, own, samples=16)
-    assert list(made)[0] == "data"
+    assert next(iter(made)) == "data"
     assert np.array_equal(made["data"].inputs["image"], own["image"][:16])
     assert {c.origin for n, c in made.items() if n.startswith(("data", "batch"))} == {"data"}
     assert np.array_equal(made["batch-1"].inputs["image"], own["image"][:1])

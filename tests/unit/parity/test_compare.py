@@ -22,7 +22,7 @@ LOOSE = Tolerance(1e-3, 1e-3, "test")
 FLOATS = ("float16", "bfloat16", "float32", "float64", "complex64")
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
-profile = settings(max_examples=60, deadline=None)
+profile = settings(max_examples=60)
 
 
 def signature_of(expected: Mapping[str, np.ndarray], shapes: Mapping[str, Any] | None = None) -> Signature:
@@ -230,7 +230,8 @@ def test_one_ulp_fails_a_bit_exact_gate(array: np.ndarray, data: st.DataObject, 
     bits = array.copy().reshape(-1)
     assume(bits.size)
     at = data.draw(st.integers(0, bits.size - 1))
-    moved = np.nextafter(bits[at], np.array(np.inf if up else -np.inf, bits.dtype))
+    with np.errstate(over="ignore"):
+        moved = np.nextafter(bits[at], np.array(np.inf if up else -np.inf, bits.dtype))
     assume(np.isfinite(np.float64(moved)))
     bits[at] = moved
     result = one(bits.reshape(array.shape), array, EXACT)

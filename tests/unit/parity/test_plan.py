@@ -12,7 +12,7 @@ from exporter.runtimes import Runtime
 
 
 def runtime(name: str, *formats: str) -> Runtime:
-    return Runtime(name, name, formats, "cpu", lambda: [])
+    return Runtime(name, name, formats, "cpu", list)
 
 
 def test_the_product_in_order(bundle: Bundle, tiny: ModuleType) -> None:

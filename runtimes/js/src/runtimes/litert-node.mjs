@@ -78,15 +78,19 @@ class TfliteModel {
    * Other dynamic dimensions have no harmless value.
    */
   async compileEarly() {
-    const known = this.inputs.every(({ shape, dtype }) => shape.slice(1).every((dim) => dim !== null) && dtype !== 'string');
-    if (known) await this.#compiledFor(new Map(this.inputs.map(({ name, shape }) => [name, shape.map((dim) => dim ?? 1)])));
+    const known = this.inputs.every(
+      ({ shape, dtype }) => shape.slice(1).every((dim) => dim !== null) && dtype !== 'string',
+    );
+    if (known)
+      await this.#compiledFor(new Map(this.inputs.map(({ name, shape }) => [name, shape.map((dim) => dim ?? 1)])));
   }
 
   /** @param {ReadonlyMap<string, Tensor>} values */
   async run(values) {
     const feeds = new Map(
       [...values].map(([name, tensor]) => {
-        if (tensor.shape.includes(0)) throw new Unsupported(`input '${name}' is empty ([${tensor.shape}]); LiteRT.js takes no empty tensors`);
+        if (tensor.shape.includes(0))
+          throw new Unsupported(`input '${name}' is empty ([${tensor.shape}]); LiteRT.js takes no empty tensors`);
         return [name, { shape: tensor.shape, bytes: bytesOf(/** @type {Float32Array} */ (tensor.data)) }];
       }),
     );
@@ -97,9 +101,13 @@ class TfliteModel {
     const outputs = new Map();
     for (const { name, dtype, shape } of this.outputs) {
       const output = raw.get(name);
-      if (output === undefined) throw new WorkerError('no-output', `LiteRT.js returned nothing for the output '${name}'`);
+      if (output === undefined)
+        throw new WorkerError('no-output', `LiteRT.js returned nothing for the output '${name}'`);
       if (output.shape.length !== shape.length || shape.some((dim, i) => dim !== null && dim !== output.shape[i])) {
-        throw new WorkerError('output-shape', `output '${name}' came back as ${describe(dtype, output.shape)}, declared is ${describe(dtype, shape)}`);
+        throw new WorkerError(
+          'output-shape',
+          `output '${name}' came back as ${describe(dtype, output.shape)}, declared is ${describe(dtype, shape)}`,
+        );
       }
       outputs.set(name, fromBytes(dtype, output.shape, output.bytes));
     }

@@ -34,6 +34,7 @@ export const runtime = {
 
   async start() {
     ort = requirePackage('onnxruntime-node');
+    keepFloat16AsBits();
     return versionsOf('onnxruntime-node');
   },
 
@@ -52,6 +53,24 @@ export const runtime = {
     };
   },
 };
+
+/**
+ * Have float16 carried in Uint16Array, as on Node 20.
+ *
+ * Where Float16Array exists (Node 24), the package turns every float16 tensor into one and its native half then reads
+ * it as empty. It looks for the class once, when the first tensor is made, so that happens without it.
+ */
+function keepFloat16AsBits() {
+  const scope = /** @type {Record<string, unknown>} */ (globalThis);
+  const { Float16Array } = scope;
+  if (Float16Array === undefined) return;
+  scope.Float16Array = undefined;
+  try {
+    new ort.Tensor('float32', new Float32Array(1), [1]);
+  } finally {
+    scope.Float16Array = Float16Array;
+  }
+}
 
 /**
  * @param {string} artifact
@@ -90,22 +109,23 @@ function toSpec(metadata) {
  */
 function toOrt(name, { dtype, shape, data }) {
   if (dtype !== 'string') {
-    let bits = /** @type {NumericTensor} */ ({ dtype, shape, data }).data;
-    // Node 24 has arrays of float16, and then nothing else is taken for one
-    const { Float16Array } = /** @type {any} */ (globalThis);
-    if (dtype === 'float16' && Float16Array) bits = new Float16Array(bits.buffer, bits.byteOffset, bits.length);
+    const bits = /** @type {NumericTensor} */ ({ dtype, shape, data }).data;
     return new ort.Tensor(/** @type {'float32'} */ (dtype), /** @type {Float32Array} */ (bits), shape);
   }
   // the default decoder would drop a byte order mark
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const texts = /** @type {Uint8Array[]} */ (data).map((bytes, i) => {
     if (bytes.includes(0)) {
-      throw new Unsupported(`input '${name}' holds a NUL byte (element ${i}); onnxruntime-node would cut the text there`);
+      throw new Unsupported(
+        `input '${name}' holds a NUL byte (element ${i}); onnxruntime-node would cut the text there`,
+      );
     }
     try {
       return utf8.decode(bytes);
     } catch {
-      throw new Unsupported(`input '${name}' holds bytes that are not UTF-8 (element ${i}); onnxruntime-node takes text only`);
+      throw new Unsupported(
+        `input '${name}' holds bytes that are not UTF-8 (element ${i}); onnxruntime-node takes text only`,
+      );
     }
   });
   return new ort.Tensor('string', texts, shape);
@@ -117,12 +137,13 @@ function toOrt(name, { dtype, shape, data }) {
  * @returns {Tensor}
  */
 function fromOrt(name, tensor) {
-  if (tensor === undefined) throw new WorkerError('no-output', `ONNX Runtime returned nothing for the output '${name}'`);
+  if (tensor === undefined)
+    throw new WorkerError('no-output', `ONNX Runtime returned nothing for the output '${name}'`);
   const shape = [...tensor.dims];
   if (tensor.type === 'string') {
     const encoder = new TextEncoder();
     return { dtype: 'string', shape, data: /** @type {string[]} */ (tensor.data).map((text) => encoder.encode(text)) };
   }
-  // by bytes: float16 comes as Uint16Array or Float16Array, depending on the version of Node
+  // by bytes, because the class of the array may differ from ours
   return fromBytes(tensor.type, shape, bytesOf(/** @type {Float32Array} */ (tensor.data)));
 }

@@ -1,0 +1,170 @@
+"""The loop of every Python worker: exceptions become the right record, and noise never reaches one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporter import tensors
+from exporter.errors import SourceError
+from exporter.model import TensorSpec
+from exporter.protocol.client import Client, NotSupported, Ok, RemoteError, violation
+from exporter.workers.serve import RuntimeHandler, Unsupported, error_reply
+
+
+class Double:
+    inputs = (TensorSpec("x", "float32", (None,)),)
+    outputs = (TensorSpec("y", "float32", (None,)),)
+
+    def run(self, inputs: tensors.Tensors) -> tensors.Tensors:
+        return {"y": inputs["x"] * 2}
+
+
+def handler() -> RuntimeHandler:
+    return RuntimeHandler(
+        "double", lambda path, format, key: Double(), versions={"v": "1"}, formats=("f",), dtypes=("float32",)
+    )
+
+
+def test_the_operations_answer_by_the_schema(tmp_path: Path) -> None:
+    made = handler()
+    assert violation("ok-hello", made("hello", {})) is None
+    loaded = made("load", {"artifact": "a", "format": "f", "signature": "s"})
+    assert violation("ok-load", loaded) is None
+    into, out = tmp_path / "i", tmp_path / "o"
+    tensors.save(into, {"x": np.array([1, 2], np.float32)})
+    ran = made("run", {"handle": loaded["handle"], "inputs": str(into), "outputs": str(out)})
+    assert violation("ok-run", ran) is None
+    assert tensors.load(out)["y"].tolist() == [2, 4]
+    assert made("unload", {"handle": loaded["handle"]}) == {}
+    with pytest.raises(KeyError):
+        made("run", {"handle": loaded["handle"], "inputs": str(into), "outputs": str(out)})
+
+
+def test_two_artifacts_are_open_at_once() -> None:
+    made = handler()
+    request = {"artifact": "a", "format": "f", "signature": "s"}
+    assert made("load", request)["handle"] != made("load", request)["handle"]
+
+
+def test_feeding_other_names_is_an_error_that_lists_both(tmp_path: Path) -> None:
+    made = handler()
+    handle = made("load", {"artifact": "a", "format": "f", "signature": "s"})["handle"]
+    tensors.save(tmp_path / "i", {"z": np.array([1], np.float32)})
+    with pytest.raises(ValueError, match=r"takes \['x'\], the request feeds \['z'\]"):
+        made("run", {"handle": handle, "inputs": str(tmp_path / "i"), "outputs": str(tmp_path / "o")})
+    assert not (tmp_path / "o").exists()
+
+
+class Coded(Exception):
+    code = 7  # not text: some libraries number their errors
+
+
+@pytest.mark.parametrize("op", ["hello", "load", "run", "unload", "open", "reference", "write"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad\nsecond line"),
+        ValueError(),
+        KeyError("k"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        SourceError("quality", "found", "hint"),
+        Coded("x" * 10_000),
+        Unsupported("why"),
+        Unsupported(),
+        MemoryError(),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ],
+)
+def test_every_exception_becomes_a_valid_record(op: str, error: Exception) -> None:
+    reply = error_reply(op, error)
+    assert violation("reply", {"id": 1, **reply}) is None
+    assert len(json.dumps(reply)) < 16_000
+    assert ("unsupported" in reply) == isinstance(error, Unsupported)
+
+
+def field(error: BaseException, name: str, op: str = "run") -> Any:
+    return error_reply(op, error)["error"][name]
+
+
+def test_what_a_record_says() -> None:
+    assert field(ValueError("bad\nsecond line"), "message") == "ValueError: bad"
+    assert field(ValueError(), "message") == "ValueError: ValueError"
+    assert field(ValueError("x"), "code") == "error"
+    assert field(SourceError("quality", "m", "h"), "code") == "quality"
+    assert field(SourceError("quality", "m", "h"), "message") == "m"
+    assert field(SourceError("quality", "m", "h"), "hint") == "h"
+    assert [field(ValueError("x"), "stage", op) for op in ("open", "reference", "write", "load", "run")] == [
+        "build",
+        "build",
+        "convert",
+        "load",
+        "run",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "x"),
+        OSError(errno.EFBIG, "x"),
+        OSError(errno.EDQUOT, "x"),
+        RuntimeError("h5: write failed: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_recognised_in_any_librarys_words(error: Exception) -> None:
+    assert field(error, "code") == "disk-full"
+
+
+LOOP = """
+import os, sys
+from exporter.workers.serve import Unsupported, serve
+def handle(op, request):
+    print("noise on stdout", flush=True)
+    os.write(1, b'{"id": 1, "ok": {}}\\n')
+    if op == "load":
+        raise Unsupported("not this")
+    if op == "unload":
+        raise ValueError("broken")
+    return {"elapsed_ns": request["id"]}
+serve(handle)
+"""
+
+
+def test_the_loop_in_a_process(tmp_path: Path) -> None:
+    program = tmp_path / "worker.py"
+    program.write_text(textwrap.dedent(LOOP))
+    client = Client([sys.executable, str(program)], tmp_path / "log")
+    run = {"handle": "h", "inputs": "i", "outputs": "o"}
+    assert client.request("run", 60, **run) == Ok({"elapsed_ns": 1})
+    assert client.request("load", 60, artifact="a", format="f", signature="s") == NotSupported("not this")
+    reply = client.request("unload", 60, handle="h")
+    assert isinstance(reply, RemoteError)
+    assert reply.message == "ValueError: broken"
+    assert "Traceback" in reply.trace
+    assert client.request("run", 60, **run) == Ok({"elapsed_ns": 4})
+    client.close()
+    assert client.tail().count("noise on stdout") == 4
+    assert "ValueError: broken" in client.tail()
+
+
+def test_a_worker_ends_when_its_host_is_gone(tmp_path: Path) -> None:
+    """The host was killed and could kill nobody: the end of the request pipe is the only sign."""
+    import os
+
+    from exporter.protocol.process import start
+
+    program = tmp_path / "worker.py"
+    program.write_text(textwrap.dedent(LOOP))
+    process = start([sys.executable, str(program)], tmp_path / "log")
+    os.close(process.requests)
+    process.requests = -1
+    assert process.wait(60) == 0
+    process.kill()
