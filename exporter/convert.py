@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import exporter
 from exporter import reference, tensors
-from exporter.artifact_path import missing_path
+from exporter.artifact_path import identify
 from exporter.bundle import Bundle
 from exporter.errors import BundleError, ExporterError, SourceError, WorkerFailure
 from exporter.formats import Format
@@ -28,8 +28,10 @@ from exporter.parity.environment import cpu
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
 from exporter.source_spec import SourceSpec
 from exporter.tensors import Tensors
+from exporter.text import last_words
 
 Progress = Callable[[str], None]
+_DOING = {"hello": "starting the source worker", "open": "opening the source", "reference": "computing the reference"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ class Session(Protocol):
 
 
 class WorkerSession:
-    """The source in a process of its own."""
+    """The source in a process of its own. Its temporary files go to `scratch`: a killed process removes none."""
 
-    def __init__(self, log: Path, timeout: float) -> None:
+    def __init__(self, log: Path, scratch: Path, timeout: float) -> None:
         argv = [sys.executable, "-X", "faulthandler", "-m", "exporter.workers.source"]
-        self._client = Client(argv, log)
+        self._client = Client(argv, log, {"TMPDIR": str(scratch)})
         self._timeout = timeout
 
     def request(self, op: str, **fields: Any) -> Ok | NotSupported | RemoteError:
@@ -126,7 +128,7 @@ class Converter:
             return
         if self._spec.kind == "keras":
             _check_keras_file(self._spec.path, self._options)
-        self._worker = WorkerSession(self._log, self._timeout)
+        self._worker = WorkerSession(self._log, self._scratch, self._timeout)
         self.versions = self._ask("hello", protocol=1, runtime="source")["versions"]
         self._describe(self._ask("open", spec=self._spec_json(), staging=str(self._staging)))
 
@@ -173,14 +175,14 @@ class Converter:
             reply = self._worker.request(op, **fields)
         except WorkerFailure as failure:
             raise SourceError(
-                failure.code,
-                f"the source worker did not survive {op!r}: {failure.message}",
-                _last_line(failure.tail),
+                failure.code, f"{_DOING.get(op, op)} failed: {failure.message}", _way_on(failure)
             ) from failure
         if isinstance(reply, Ok):
             return reply.value
         if isinstance(reply, NotSupported):
             raise SourceError("unsupported", reply.reason)
+        if reply.code == "disk-full":
+            raise _disk_full(_DOING.get(op, op), reply.message)
         raise remote_error(reply)
 
     # -- cases and reference
@@ -247,19 +249,15 @@ class Converter:
         try:
             reply = self._write_request(format_named(recipe.format), fields)
         except WorkerFailure as failure:
-            tail = _last_line(failure.tail)
-            reason = failure.message + (f" ({tail})" if tail else "")
+            words = last_words(failure.tail) if failure.stage == "crash" else ""
+            reason = failure.message + (f" ({words})" if words else "")
             return self._discard(directory, Artifact(recipe, "failed", reason, failure.code, explicit))
         seconds = time.monotonic() - began
         if isinstance(reply, NotSupported):
             return self._discard(directory, Artifact(recipe, "refused", reply.reason, "refused", explicit))
         if isinstance(reply, RemoteError):
             if reply.code == "disk-full":
-                raise BundleError(
-                    "disk-full",
-                    f"the disk filled while writing {recipe.id}: {reply.message}",
-                    "free space or choose another directory with -o; an existing bundle was left as it was",
-                )
+                raise _disk_full(f"writing {recipe.id}", reply.message)
             return self._discard(directory, Artifact(recipe, "failed", reply.message, reply.code, explicit))
         value = reply.value
         return Artifact(
@@ -305,13 +303,26 @@ class Converter:
             "module": str(module) if module else None,
             "graph_only": self._local is not None,
         }
-        self._worker = WorkerSession(self._log, self._timeout)
+        self._worker = WorkerSession(self._log, self._scratch, self._timeout)
         self._ask("open", spec=spec, staging=str(self._staging))
 
     @staticmethod
     def _discard(directory: Path, artifact: Artifact) -> Artifact:
         shutil.rmtree(directory, ignore_errors=True)
         return artifact
+
+
+def _way_on(failure: WorkerFailure) -> str:
+    """What to do about a worker that did not answer."""
+    return "give it longer with --timeout SECONDS" if failure.stage == "timeout" else last_words(failure.tail)
+
+
+def _disk_full(doing: str, message: str) -> BundleError:
+    return BundleError(
+        "disk-full",
+        f"no room left while {doing}: {message}",
+        "free space or choose another directory with -o; an existing bundle was left as it was",
+    )
 
 
 def _check_keras_file(path: Path, options: ConvertOptions) -> None:
@@ -321,11 +332,6 @@ def _check_keras_file(path: Path, options: ConvertOptions) -> None:
     config = keras_config(path)
     if options.custom is None:
         check_classes(path, config, {})
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
 
 
 def remote_error(reply: RemoteError) -> ExporterError:
@@ -396,11 +402,12 @@ def write_bundle(
 
 def _one_worker(module: str, scratch: Path, timeout: float, op: str, **fields: Any) -> Json:
     """One request to a short-lived worker. Raises `ExporterError`."""
-    client = Client([sys.executable, "-X", "faulthandler", "-m", f"exporter.workers.{module}"], scratch / "log")
+    argv = [sys.executable, "-X", "faulthandler", "-m", f"exporter.workers.{module}"]
+    client = Client(argv, scratch / "log", {"TMPDIR": str(scratch)})
     try:
         reply = client.request(op, timeout, **fields)
     except WorkerFailure as failure:
-        raise SourceError(failure.code, failure.message, _last_line(failure.tail)) from failure
+        raise SourceError(failure.code, failure.message, _way_on(failure)) from failure
     except BaseException:
         client.kill()  # a polite goodbye would wait for the worker's answer
         raise
@@ -422,7 +429,7 @@ def train_reference(name: str, scratch: Path, timeout: float) -> Json:
 
 def inspect_path(path: Path, timeout: float) -> Json:
     """Facts of an artifact or bundle, read in a process of its own (some formats need TensorFlow)."""
-    if not path.exists():
-        raise missing_path(path)
+    if not (path / "bundle.json").is_file():
+        identify(path)
     with tempfile.TemporaryDirectory(prefix="exporter-inspect-") as scratch:
         return _one_worker("inspect", Path(scratch), timeout, "inspect", path=str(path.absolute()))

@@ -16,6 +16,7 @@ from exporter.protocol.client import Client, NotSupported, Ok
 from exporter.runtimes import Missing, Runtime
 from exporter.runtimes._node import INSTALL_HINT, install, node
 from exporter.runtimes.registry import runtimes
+from exporter.text import last_words
 
 Progress = Callable[[str], None]
 PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "h5py")
@@ -41,14 +42,14 @@ def runtime_status(name: str, found: Runtime | str) -> Json:
     facts.update(formats=list(found.formats), title=found.title, default=found.default)
     with tempfile.TemporaryDirectory(prefix="exporter-doctor-") as scratch:
         try:
-            client = Client(found.command(), Path(scratch) / "log", found.environment)
+            client = Client(found.command(), Path(scratch) / "log", {**found.environment, "TMPDIR": scratch})
         except Missing as missing:
             return {**facts, "status": "missing", "reason": missing.reason, "fix": missing.hint}
         try:
             reply = client.request("hello", found.limits.start, protocol=1, runtime=name)
         except WorkerFailure as failure:
-            last = (failure.tail.strip().splitlines() or [""])[-1]
-            return {**facts, "reason": f"{failure.message} {last}".strip()}
+            words = last_words(failure.tail)
+            return {**facts, "reason": failure.message + (f" ({words})" if words else "")}
         except BaseException:
             client.kill()  # a polite goodbye would wait for the worker's answer
             raise

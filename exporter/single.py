@@ -23,6 +23,7 @@ from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
 from exporter.runtimes import Missing, Runtime
 from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.tensors import Array, Tensors, dtype_name
+from exporter.text import last_words
 
 OUTPUT_KINDS = (".npz", ".npy", ".json", ".safetensors")
 
@@ -83,7 +84,7 @@ def run_single(
         argv = [*argv, "--custom", str(custom.absolute())]
     key = signature or _only_signature(artifact)
     with tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch:
-        client = Client(argv, Path(scratch) / "log", chosen.environment)
+        client = Client(argv, Path(scratch) / "log", {**chosen.environment, "TMPDIR": scratch})
         try:
             hello = _ok(client.request("hello", timeout or chosen.limits.start, protocol=1, runtime=chosen.name))
             loaded = _ok(
@@ -114,8 +115,8 @@ def run_single(
             )
             outputs = tensors.load(out)
         except WorkerFailure as failure:
-            last = (failure.tail.strip().splitlines() or [""])[-1]
-            raise RunError(failure.code, f"{chosen.name}: {failure.message}", last) from failure
+            hint = "give it longer with --timeout SECONDS" if failure.stage == "timeout" else last_words(failure.tail)
+            raise RunError(failure.code, f"{chosen.name}: {failure.message}", hint) from failure
         except BaseException:
             client.kill()  # a polite goodbye would wait for the worker's answer
             raise

@@ -12,6 +12,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
+def last_words(log: str) -> str:
+    """The line at the end of a worker's log that says most: where it crashed, else the last line.
+
+    After a fatal signal Python's faulthandler prints the stack, innermost call first, then a list of modules.
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        if line.endswith("(most recent call first):") and i + 1 < len(lines):
+            return f"in {lines[i + 1]}"[:300]
+    return lines[-1][:300] if lines else ""
+
+
 def human_bytes(count: int) -> str:
     """`812 B`, `4.1 kB`, `13.9 MB`."""
     value = float(count)

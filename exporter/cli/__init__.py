@@ -5,6 +5,7 @@ No module here imports NumPy, rich or TensorFlow at its top; command bodies impo
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -71,6 +72,7 @@ def group(ctx: click.Context, debug: bool) -> None:
 
 
 _SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+_NO_ROOM = "free space, where the results go and where temporary files do (TMPDIR)"
 _WHERE = "exporter --debug COMMAND … shows where it happened"
 
 
@@ -146,7 +148,8 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        fail(ExporterError("system", str(error), _WHERE))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        fail(ExporterError("system", str(error), _NO_ROOM if full else _WHERE))
         sys.exit(1)
     except Exception as error:
         if debug:

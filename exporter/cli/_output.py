@@ -88,6 +88,7 @@ def print_verdict(report: Report, html: Path | None) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from exporter.parity.plan import NO_RUNTIME
     from exporter.parity.report import rows
     from exporter.text import human_bytes
 
@@ -115,18 +116,20 @@ def print_verdict(report: Report, html: Path | None) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for text, where in notes.items():
         recipe, _, reason = text.partition(": ")
-        place = recipe if len(where) > 1 else f"{recipe} in {where[0]}"
+        place = recipe if len(where) > 1 or where == [NO_RUNTIME] else f"{recipe} in {where[0]}"
         console.print(Text(f"  {place}: {reason}"))
     for note in report.bundle.notes:
         console.print(Text(f"  {note}"))
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
+    for problem in report.problems:
+        console.print(Text(f"  {problem if len(problem) <= 150 else problem[:149] + '…'}", style="red"))
     console.print(Text("error: largest |a-b| over the output's RMS; needed: share of the allowed bound", style="dim"))
     if html is not None:
         console.print(Text(f"report: {html}", style="dim"))
 
 
 def summary_line(report: Report) -> str:
-    """One sentence with every count and, if red, why."""
+    """One line with every count."""
     counts = ", ".join(f"{n} {name}" for name, n in report.counts.items() if n)
     refused = [a.recipe.id for a in report.bundle.artifacts if a.status == "refused"]
     parts = [f"{report.verdict.upper()}: {len(report.planned)} cells ({counts or 'none'})"]
@@ -138,7 +141,6 @@ def summary_line(report: Report) -> str:
         parts.append(f"missing: {', '.join(report.missing)}")
     if report.unconfirmed:
         parts.append(f"written but not run: {', '.join(report.unconfirmed)}")
-    parts += report.problems
     return "; ".join(parts)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.formats import Format, Refused, Written, parse_size
 from exporter.formats import _tfjs_graphdef as rewriting
 from exporter.formats._tfjs_check import check
+from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
 from exporter.formats._tfjs_weights import SHARD_SIZE, Weight, write_model_json, write_shards
@@ -88,7 +89,7 @@ def _convert(
     graph_def = rewriting.strip(rewriting.optimize(graph_def, roots), roots)
     initializer = place_tables(graph_def, tables)
     check(graph_def)
-    graph_def = rewriting.strip(rewriting.fuse(rewriting.fold_scales(graph_def)), roots)
+    graph_def = rewriting.strip(fuse(fold_constants(graph_def)), roots)
     weights = rewriting.take_constants(graph_def)
     document: dict[str, Any] = {
         "format": "graph-model",

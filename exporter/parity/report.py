@@ -59,7 +59,7 @@ class Report:
         """Why the verdict is red, one sentence each; empty when it is green."""
         out = []
         lost = [c for c in self.planned if c not in self.results]
-        extra = [c for c in self.results if c not in set(self.planned)]
+        extra = sorted(set(self.results) - set(self.planned))
         if not self.planned:
             out.append("no cells were planned: there was nothing to run")
         if lost:
@@ -69,15 +69,17 @@ class Report:
         red = [r for r in self.results.values() if isinstance(r.outcome, Mismatched | Failed)]
         if red:
             out.append(f"{len(red)} cells are red, the first is {red[0].cell}: {summary_line(red[0])}")
+        chosen = {c.recipe for c in self.planned}  # --runtime leaves recipes out
         for artifact in self.bundle.artifacts:
-            out.extend(self._artifact_problems(artifact))
+            if artifact.status == "failed" and artifact.recipe.id not in chosen:
+                out.append(f"{artifact.recipe.id} failed to convert: {artifact.reason}")
+            elif artifact.recipe.id in chosen:
+                out.extend(self._artifact_problems(artifact))
         return tuple(out)
 
     def _artifact_problems(self, artifact: Artifact) -> Iterable[str]:
         own = [r for c, r in self.results.items() if c.recipe == artifact.recipe.id]
         passed = any(isinstance(r.outcome, Passed) for r in own)
-        if artifact.status == "failed" and not own:
-            yield f"{artifact.recipe.id} failed to convert: {artifact.reason}"
         if artifact.status == "refused" and artifact.explicit:
             yield f"{artifact.recipe.id} was asked for and is refused: {artifact.reason}"
         waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code

@@ -237,7 +237,7 @@ class _Session:
             return NotRun(f"{missing.reason}; {missing.hint}")
         if runtime.needs_code and self._options.custom is not None:
             argv = [*argv, "--custom", str(self._options.custom)]
-        self._client = self._clients.start(argv, self._log, runtime.environment)
+        self._client = self._clients.start(argv, self._log, {**runtime.environment, "TMPDIR": str(self._scratch)})
         reply = self._request("hello", self._limit("start"), protocol=1, runtime=runtime.name)
         if isinstance(reply, Ok) and reply.value["runtime"] == runtime.name:
             self._hello = reply.value

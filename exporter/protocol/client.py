@@ -140,7 +140,10 @@ class Client:
                     f"no answer to {op!r} within {timeout:g} s; the worker was killed",
                     self.tail(),
                 )
-            chunk = os.read(self._process.replies, 65536)
+            try:
+                chunk = os.read(self._process.replies, 65536)
+            except OSError:  # another thread killed the worker and closed the pipe
+                chunk = b""
             if not chunk:
                 raise self._crashed()
             self._buffer += chunk

@@ -12,9 +12,10 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REQUESTS_FD, REPLIES_FD = 3, 4
@@ -24,7 +25,8 @@ REQUESTS_FD, REPLIES_FD = 3, 4
 class WorkerProcess:
     """A running child: `requests` is written by the host, `replies` is read by it (both raw descriptors).
 
-    `peak_bytes` is its largest resident memory, known once it has ended.
+    `peak_bytes` is its largest resident memory, known once it has ended. One thread talks to the child; `kill` may
+    come from any other.
     """
 
     pid: int
@@ -33,12 +35,14 @@ class WorkerProcess:
     log: Path
     status: int | None = None
     peak_bytes: int = 0
+    _reaping: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def poll(self) -> int | None:
         """The wait status if the child has ended, else None."""
-        if self.status is None:
-            self._reap(os.WNOHANG)
-        return self.status
+        with self._reaping:
+            if self.status is None:
+                self._reap(os.WNOHANG)
+            return self.status
 
     def _reap(self, flags: int) -> None:
         pid, status, usage = os.wait4(self.pid, flags)
@@ -57,10 +61,11 @@ class WorkerProcess:
         """Kill the whole process group and reap the child; safe to call twice."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        if self.status is None:
-            with contextlib.suppress(ChildProcessError):
-                self._reap(0)
-        self.close()
+        with self._reaping:
+            if self.status is None:
+                with contextlib.suppress(ChildProcessError):
+                    self._reap(0)
+            self.close()
 
     def close(self) -> None:
         for fd in (self.requests, self.replies):

@@ -42,8 +42,18 @@ def _wheel_node() -> Path | None:
 
 @functools.cache
 def node() -> str:
-    """Path of a usable Node. Raises `Missing`."""
-    system = os.environ.get("EXPORTER_NODE") or shutil.which("node")
+    """Path of a usable Node: the one EXPORTER_NODE names and no other, else the system's, else the wheel's.
+
+    Raises `Missing`.
+    """
+    named = os.environ.get("EXPORTER_NODE")
+    if named:
+        if _version(named) >= MINIMUM:
+            return named
+        raise Missing(
+            f"EXPORTER_NODE={named} is no Node of version {MINIMUM} or newer", "unset EXPORTER_NODE or correct its path"
+        )
+    system = shutil.which("node")
     found = _version(system) if system else 0
     if system and found >= MINIMUM:
         return system

@@ -20,8 +20,8 @@ _RESOLVERS = {
     "litert-reference": OpResolverType.BUILTIN_REF,
 }
 _DTYPES = (
-    "bool", "uint8", "int8", "uint16", "int16", "float16", "uint32", "int32", "float32", "uint64", "int64",
-    "float64", "complex64", "string",
+    "bool", "uint8", "int8", "uint16", "int16", "float16", "bfloat16", "uint32", "int32", "float32", "uint64",
+    "int64", "float64", "complex64", "string",
 )  # fmt: skip
 
 

@@ -50,7 +50,8 @@ class Module(tf.Module):
 def functional() -> keras.Model:
     keras.utils.set_random_seed(3)
     features = keras.Input((4,), name="features")
-    return keras.Model(features, layers.Dense(3, name="scores")(features), name="functional")
+    hidden = layers.Dense(32, activation="tanh", name="hidden")(features)
+    return keras.Model(features, layers.Dense(3, activation="softmax", name="scores")(hidden), name="functional")
 
 
 def subclassed() -> keras.Model:

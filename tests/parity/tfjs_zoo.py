@@ -76,6 +76,16 @@ def cnn():
 
 
 @zoo
+def folded():
+    x = Input((8, 8, 3))
+    y = L.ReLU()(L.BatchNormalization(axis=3)(L.Conv2D(4, 3)(x)))
+    y = L.LeakyReLU()(L.BatchNormalization()(L.DepthwiseConv2D(3)(y)))
+    y = L.LeakyReLU(0.1)(L.BatchNormalization(center=False)(L.Conv2D(4, 1)(y)))
+    z = L.Conv2D(4, 1)(y)  # read twice, so nothing may be folded into it
+    return Model(x, [L.BatchNormalization()(z), z, L.Dense(3, "relu")(L.BatchNormalization()(L.Flatten()(z)))])
+
+
+@zoo
 def convolutions():
     x = Input((9, 9, 2))
     layers = [

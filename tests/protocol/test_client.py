@@ -312,17 +312,21 @@ def test_an_interrupt_kills_every_worker_and_leaves_no_files(
     scratch.mkdir()
     environment = {**os.environ, "EXPORTER_PLUGINS": str(FAKES), "TMPDIR": str(scratch)}
     host = subprocess.Popen([sys.executable, str(program)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
-    log = tmp_path / "bundle" / "logs" / "fake-hang.log"
-    wait_for(lambda: log.exists() and "hanging" in log.read_text())
-    group = int(log.read_text().split()[1])
-    assert len(alive_in_group(group)) == 2
-    assert list(scratch.iterdir())
-    host.send_signal(signal.SIGINT)
-    _, stderr = host.communicate(timeout=30)
+
+    def logs() -> dict[str, str]:
+        return {path.stem: path.read_text() for path in scratch.glob("*/fake-*.log")}
+
+    try:
+        wait_for(lambda: "hanging" in logs().get("fake-hang", "") and "fake-late" in logs())
+        wait_for(lambda: all(logs().values()))
+        groups = {name: int(text.split()[1]) for name, text in logs().items()}
+        assert len(alive_in_group(groups["fake-hang"])) == 2
+        host.send_signal(signal.SIGINT)
+        _, stderr = host.communicate(timeout=30)
+    finally:
+        host.kill()
     assert b"KeyboardInterrupt" in stderr
-    logs = [path.read_text() for path in (tmp_path / "bundle" / "logs").glob("*.log")]
-    groups = [int(text.split()[1]) for text in logs if text]
-    assert {g: alive for g in groups if (alive := alive_in_group(g))} == {}
+    assert {name: alive for name, g in groups.items() if (alive := alive_in_group(g))} == {}
     assert list(scratch.iterdir()) == []
     assert not (tmp_path / "bundle" / "report.json").exists()
 

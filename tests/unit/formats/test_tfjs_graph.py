@@ -187,6 +187,24 @@ def test_bias_and_activation_are_fused_only_where_kernels_know_them(tmp_path):
     assert "Tanh" in ops(document)
 
 
+def test_batch_normalization_goes_into_the_weights(tmp_path):
+    def block(x, layer, axis, activation):
+        norm = L.BatchNormalization(axis=axis, moving_mean_initializer="ones")
+        return activation(norm(layer(x)))
+
+    x = Input((12, 12, 3))
+    y = block(x, L.Conv2D(4, 3, use_bias=False), -1, L.ReLU())
+    y = block(y, L.Conv2D(4, 3, bias_initializer="ones"), 3, L.ReLU(6.0))
+    y = block(y, L.DepthwiseConv2D(3, use_bias=False), -1, L.ReLU())
+    y = block(y, L.DepthwiseConv2D(3, use_bias=False), -1, L.LeakyReLU())
+    _, document = written(from_keras(Model(x, y), tmp_path / "staging"), tmp_path)
+    found = sorted(
+        n["op"] for n in document["modelTopology"]["node"] if n["op"] not in ("Const", "Placeholder", "Identity")
+    )
+    # LeakyRelu stays: the executor of the fused depthwise op does not read its slope
+    assert found == ["FusedDepthwiseConv2dNative"] * 2 + ["LeakyRelu"] + ["_FusedConv2D"] * 2
+
+
 def test_rewrites_are_reported(tmp_path):
     result, document = written(source_of(lambda x: tf.cumsum(x, -1), tmp_path, FLOATS), tmp_path)
     assert any("Cumsum" in r for r in result.rewrites)

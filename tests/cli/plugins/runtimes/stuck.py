@@ -1,0 +1,14 @@
+"""A runtime that takes ONNX files and never answers."""
+
+import sys
+
+from exporter.runtimes import Runtime
+
+RUNTIME = Runtime(
+    name="stuck",
+    title="never answers",
+    formats=("onnx",),
+    kind="cpu",
+    command=lambda: [sys.executable, "-c", "import threading; threading.Event().wait()"],
+    default=False,
+)

@@ -1,0 +1,139 @@
+"""Every kind of source becomes a bundle whose numbers are confirmed. ONNX in Python is the cheapest way to see it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODELS = Path(__file__).with_name("models.py")
+QUICK = ["--to", "onnx", "--runtime", "onnxruntime", "--json", "--quiet"]
+
+
+def check(
+    report: dict[str, Any], kind: str, inputs: dict[str, tuple[str, list[int | None]]], outputs: set[str]
+) -> None:
+    """The verdict is green, and the contract is the source's own."""
+    assert report["summary"]["verdict"] == "passed"
+    assert report["summary"]["passed"] == report["summary"]["planned"] == len(report["cells"]) > 0
+    assert report["source"]["kind"] == kind
+    (signature,) = report["signatures"]
+    assert {s["name"]: (s["dtype"], s["shape"]) for s in signature["inputs"]} == inputs
+    assert {s["name"] for s in signature["outputs"]} == outputs
+
+
+FEATURES = {"features": ("float32", [None, 4])}
+
+
+def test_reference_model_and_keras_files(cli: Any, files: Path) -> None:
+    named, custom, h5 = cli.together(
+        ["convert", "linear-spark-fixed", "--no-train", *QUICK],
+        ["convert", files / "custom.keras", "--custom", MODELS, *QUICK],
+        ["convert", files / "functional.h5", "-o", "from-h5", *QUICK],
+    )
+    check(named.json, "reference", {"inputs": ("float32", [None, 2])}, {"outputs"})
+    check(custom.json, "keras", FEATURES, {"scores"})
+    check(h5.json, "keras", FEATURES, {"scores"})
+    # the default place is build/<name>
+    assert (cli.directory / "build" / "linear-spark-fixed" / "report.html").is_file()
+    assert (cli.directory / "build" / "custom" / "bundle.json").is_file()
+    assert named.json["source"]["metrics"] == {}
+
+
+def test_keras_archive(every_format: Any) -> None:
+    report = every_format.result.json
+    assert report["source"]["kind"] == "keras"
+    assert {a["recipe"]: a["status"] for a in report["artifacts"]} == dict.fromkeys(
+        ("keras", "h5", "tfjs-layers", "saved-model", "tfjs-graph", "onnx", "tflite"), "written"
+    )
+    assert report["summary"]["passed"] == report["summary"]["planned"]
+
+
+def test_callables_and_saved_model(cli: Any, files: Path) -> None:
+    specs, module, two = cli.together(
+        ["convert", f"{MODELS}:with_specs", *QUICK],
+        ["convert", f"{MODELS}:tf_module", *QUICK],
+        ["convert", files / "two", "--signature", "other", *QUICK],
+    )
+    check(specs.json, "callable", FEATURES, {"outputs"})
+    check(module.json, "callable", {"features": ("float32", [None, 2])}, {"result"})
+    assert [s["name"] for s in module.json["signatures"]] == ["shifted"]
+    check(two.json, "saved-model", {"features": ("float32", [None, 2])}, {"result"})
+    assert [s["name"] for s in two.json["signatures"]] == ["other"]
+
+
+def test_subclassed_callable(small: Any) -> None:
+    report = json.loads((small.root / "report.json").read_text())
+    check(report, "callable", FEATURES, {"outputs"})
+    assert {c["runtime"] for c in report["cells"]} == {"onnxruntime", "onnxruntime-node"}
+
+
+def test_custom_layer_callable_brings_its_own_code(custom: Any) -> None:
+    report = json.loads((custom.root / "report.json").read_text())
+    check(report, "callable", FEATURES, {"scores"})
+    assert [a["needs_code"] for a in report["artifacts"]] == [["Scale"], ["Scale"]]
+
+
+OBJECTS = """
+import json, sys
+sys.path.insert(0, {models!r})
+import models, exporter
+
+def outcomes(model, name, to):
+    bundle, report = exporter.convert(model, name, to=to, runtime=())
+    shown = report.to_json()
+    return {{
+        "kind": shown["source"]["kind"],
+        "inputs": [s["name"] for s in shown["signatures"][0]["inputs"]],
+        "cells": sorted({{(c["recipe"], c["runtime"], c["outcome"], c["reason"]) for c in shown["cells"]}}),
+        "verdict": shown["summary"]["verdict"],
+    }}
+
+print(json.dumps([
+    outcomes(models.functional(), "functional", ["keras", "onnx"]),
+    outcomes(models.custom_layer(), "custom", ["keras", "onnx"]),
+    outcomes(models.subclassed(), "subclassed", ["h5", "onnx"]),
+]))
+"""
+
+
+def test_model_objects(tmp_path: Path) -> None:
+    script = OBJECTS.format(models=str(MODELS.parent))
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    functional, custom, subclassed = json.loads(done.stdout.splitlines()[-1])
+    confirmed = [["onnx", "onnxruntime", "passed", ""], ["onnx", "onnxruntime-node", "passed", ""]]
+
+    assert functional["cells"] == [["keras", "keras", "passed", ""], *confirmed]
+    assert functional["inputs"] == ["features"]
+    assert (functional["kind"], functional["verdict"]) == ("object", "passed")
+
+    (reload, *rest) = custom["cells"]
+    assert rest == confirmed
+    assert reload[:3] == ["keras", "keras", "unsupported"]
+    assert "Scale" in reload[3]
+    assert "--custom module.py" in reload[3]
+    assert custom["verdict"] == "passed"
+
+    (refused, *rest) = subclassed["cells"]
+    assert rest == confirmed
+    assert refused[:3] == ["h5", "keras", "unsupported"]
+    assert "Subclassed is a subclassed model" in refused[3]
+    assert subclassed["verdict"] == "failed"  # h5 was named
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_no_verify(cli: Any, files: Path, kind: str) -> None:
+    """What was written is listed, and nothing claims to have been run."""
+    more = ["--json"] if kind == "json" else []
+    result = cli("convert", files / "functional.keras", "-o", "b", "--to", "keras", "--no-verify", *more)
+    assert not (cli.directory / "b" / "report.json").exists()
+    if kind == "json":
+        assert [a["status"] for a in result.json["artifacts"]] == ["written"]
+    else:
+        assert "written" in result.out
+        assert "(not verified)" in result.out
