@@ -200,6 +200,7 @@ class _Session:
                 yield from (CellResult(cell, known) for cell in own)
                 continue
             handle: str | None = None
+            suspect = False
             for cell in own:
                 loaded = handle if handle is not None else self._load(cell)
                 if not isinstance(loaded, str):
@@ -210,8 +211,12 @@ class _Session:
                 outcome = self._run(cell, handle, signature)
                 if self._client is None or not self._client.alive:
                     handle = None
+                suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
                 yield outcome
-            if handle is not None:
+            if suspect and self._client is not None:
+                # a wrong answer can come from memory the artifact has damaged: the next one gets a fresh process
+                self._client.close()
+            elif handle is not None:
                 self._request("unload", self._limit("load"), handle=handle)
 
     def _limit(self, which: str) -> float:

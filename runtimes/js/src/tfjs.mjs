@@ -1,8 +1,9 @@
 /**
  * TF.js in Node, shared by the cpu and the wasm runtime: graph and layers models, fed and read by name.
  *
- * TF.js carries float32, int32, bool and string, and on the cpu backend complex64. Other integers are cast to int32, range-checked; a graph that declares
- * such an output returns int32. Everything else is refused, because TF.js would silently compute in float32.
+ * TF.js carries float32, int32, bool and string, and on the cpu backend complex64. Other integers are cast to int32,
+ * range-checked; a graph that declares such an output returns int32. Everything else is refused, because TF.js would
+ * silently compute in float32.
  *
  * @typedef {typeof import('@tensorflow/tfjs')} Tf
  * @typedef {import('@tensorflow/tfjs').Tensor} TfTensor
@@ -21,6 +22,8 @@ const DTYPES = {
   cpu: ['float32', 'int32', 'bool', 'string', 'complex64'],
   wasm: ['float32', 'int32', 'bool', 'string'],
 };
+
+const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 
 /**
  * A TF.js runtime on one backend.
@@ -198,8 +201,9 @@ async function fromTf(name, tensor) {
   // bytes() for strings: data() decodes them as UTF-8, which loses every byte that is not
   if (dtype === 'string') return { dtype, shape, data: /** @type {Uint8Array[]} */ (await tensor.bytes()) };
   const values = await tensor.data();
-  // a bool computed by some kernels arrives in another kind of array
-  return { dtype, shape, data: dtype === 'bool' ? Uint8Array.from(values, Number) : values };
+  // some kernels leave their result in the array of another dtype: a cast of bools to float32 stays bytes
+  const Kind = ARRAYS[/** @type {'bool'} */ (dtype)];
+  return { dtype, shape, data: Kind === undefined || values instanceof Kind ? values : Kind.from(values, Number) };
 }
 
 /**

@@ -74,6 +74,23 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
       await model.dispose();
     });
 
+    test('a comparison cast to float32 arrives as float32, whatever array the kernel used', async () => {
+      const nodes = /** @type {[string, string, string[], object?][]} */ ([
+        ['greater', 'Greater', ['a', 'b']],
+        ['cast', 'Cast', ['greater'], { SrcT: { type: 'DT_BOOL' }, DstT: { type: 'DT_FLOAT' } }],
+      ]);
+      const json = graph({ a: [null, 2], b: [null, 2] }, nodes, { y: ['cast:0', [null, 2]] });
+      const model = await runtime.load(writeTfjs(json), 'tfjs-graph', 'serving_default');
+      const { outputs } = await model.run(
+        new Map([
+          ['a_in', float32([1, 2], [1, 5])],
+          ['b_in', float32([1, 2], [2, 3])],
+        ]),
+      );
+      assert.deepEqual(outputs.get('y'), float32([1, 2], [0, 1]));
+      model.dispose();
+    });
+
     test('scalars, empty tensors and batches', async () => {
       for (const shape of [[], [0], [2, 0, 3], [70, 2]]) {
         const path = writeTfjs(graph({ x: shape }, [['y', 'Identity', ['x']]], { y: ['y:0', shape] }));
