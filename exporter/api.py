@@ -14,7 +14,7 @@ from typing import Any
 import exporter
 from exporter.artifact_path import missing_path
 from exporter.bundle import Bundle, building, publish, write_bytes, write_json
-from exporter.convert import ConvertOptions, choose_recipes, write_bundle
+from exporter.conversion import ConvertOptions, choose_recipes, write_bundle
 from exporter.errors import UsageError
 from exporter.inputs import check_inputs_name
 from exporter.model import CellResult, Comparison, Json, Signature, TensorSpec, Tolerance
@@ -240,7 +240,7 @@ def train(
     import shutil
 
     from exporter import reference
-    from exporter.convert import train_reference
+    from exporter.conversion import train_reference
     from exporter.text import did_you_mean
 
     if name not in reference.names():
@@ -362,7 +362,7 @@ def inspect(path: PathLike, *, timeout: float | None = None, progress: Progress 
     Returns:
         {"title", "format", "bytes", "signatures", "ops", "dtypes", "quantization", "facts"}.
     """
-    from exporter.convert import inspect_path
+    from exporter.conversion import inspect_path
 
     progress(f"reading {path}")
     return inspect_path(Path(path), timeout or 300.0)

@@ -34,7 +34,7 @@ def command(source: str, to: tuple[str, ...], **given: Any) -> int:
 
 def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
     from exporter import api
-    from exporter.convert import ConvertOptions
+    from exporter.conversion import ConvertOptions
 
     extra = options.check_reports(given["reports"])
     convert_options = ConvertOptions(
