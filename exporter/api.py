@@ -26,6 +26,7 @@ from exporter.parity.tolerance import Overrides
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.source_spec import SourceSpec, parse_source
+from exporter.text import did_you_mean
 
 Progress = Callable[[str], None]
 PathLike = str | os.PathLike[str]
@@ -73,13 +74,16 @@ def convert(
     destination = Path(output) if output is not None else Path("build") / spec.name
     recipes = choose_recipes(to)
     chosen = choose_runtimes(runtime)
+    run_options = run_options or RunOptions()
     # before an hour of work, not after it
     _check_runtimes({r.format for r, _ in recipes}, chosen, require, explicit=bool(runtime))
     if options.inputs is not None:
         check_inputs_name(options.inputs, functions=model is None)
     began = time.monotonic()
     with building(destination) as work:
-        bundle = write_bundle(spec, work, recipes, options, progress, model)
+        bundle = write_bundle(
+            spec, work, recipes, options, progress, model, lambda found: _check_outputs(found, run_options.overrides)
+        )
         report = None
         if verify:
             code = options.custom or (spec.path if spec.kind in ("reference", "callable") else None)
@@ -87,7 +91,7 @@ def convert(
                 bundle,
                 chosen,
                 require,
-                replace(run_options or RunOptions(), custom=code),
+                replace(run_options, custom=code),
                 progress,
                 root=destination,
                 explicit=bool(runtime),
@@ -119,7 +123,9 @@ def verify(
     if not isinstance(bundle, Bundle) and not Path(bundle).exists():
         raise missing_path(Path(bundle), "directory")
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-    return _verify(loaded, chosen, require, run_options or RunOptions(), progress, explicit=bool(runtime))
+    run_options = run_options or RunOptions()
+    _check_outputs(loaded.signatures, run_options.overrides)
+    return _verify(loaded, chosen, require, run_options, progress, explicit=bool(runtime))
 
 
 def choose_runtimes(names: Sequence[str]) -> dict[str, Runtime]:
@@ -140,6 +146,18 @@ def _check_runtimes(
                 "useless-runtime",
                 f"the runtime {runtime.name} executes {', '.join(runtime.formats)}, and there is none of that",
                 f"there is: {', '.join(sorted(formats))}",
+            )
+
+
+def _check_outputs(signatures: Sequence[Signature], overrides: Overrides) -> None:
+    """Raises `UsageError` when a tolerance is given for an output that does not exist: it would do nothing."""
+    known = list(dict.fromkeys(o.name for s in signatures for o in s.outputs))
+    for name in (*overrides.rtol, *overrides.atol):
+        if name and name not in known:
+            raise UsageError(
+                "unknown-output",
+                f"a tolerance is given for the output {name!r}{did_you_mean(name, known)}",
+                f"the outputs: {', '.join(known)}",
             )
 
 
@@ -241,7 +259,6 @@ def train(
 
     from exporter import reference
     from exporter.conversion import train_reference
-    from exporter.text import did_you_mean
 
     if name not in reference.names():
         raise UsageError(
@@ -346,13 +363,15 @@ def compare_files(
     specs = tuple(TensorSpec(n, dtype_name(x), tuple(x.shape)) for n, x in expected.items())
     if not specs:
         raise UsageError("no-outputs", f"{b} holds no outputs", "")
+    overrides = overrides or Overrides()
+    _check_outputs([Signature("compare", (), specs)], overrides)
     gate = Tolerance(1e-4, 1e-5, "default of exporter compare: float32 in another order of sums")
     return compare(
         Signature("compare", (), specs),
         got,
         expected,
         scales({"only": expected}),
-        lambda output: overridden(gate, overrides or Overrides(), output),
+        lambda output: overridden(gate, overrides, output),
     )
 
 

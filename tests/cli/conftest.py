@@ -125,6 +125,11 @@ class Running:
         until(lambda: line in self.err or self._process.poll() is not None)
         assert line in self.err, self.err
 
+    def wait_for_worker(self) -> None:
+        """Until a worker process is there."""
+        until(lambda: self.workers or self._process.poll() is not None)
+        assert self.workers, self.err
+
     def send(self, number: int, *, group: bool = False) -> None:
         (os.killpg if group else os.kill)(self._process.pid, number)
 
@@ -223,7 +228,22 @@ def small(session_cli: Cli) -> Made:
     return Made(session_cli.directory / "small", result)
 
 
-@pytest.fixture
-def plugins() -> Iterator[str]:
+@pytest.fixture(scope="session")
+def plugins() -> str:
     """Value of EXPORTER_PLUGINS for the formats and runtimes of this directory."""
     return str(HERE / "plugins")
+
+
+@pytest.fixture(scope="session")
+def hanging(session_cli: Cli, plugins: str) -> Iterator[tuple[int, Running]]:
+    """A conversion with a recipe that hangs, started early and collected late: it mostly waits.
+
+    The limit holds for every request, so it leaves a busy machine the time to open the source.
+    """
+    limit = 40
+    running = session_cli.start(
+        "convert", f"{MODELS}:functional", "-o", "hung", "--to", "keras", "--to", "hangs", "--timeout", limit,
+        "--json", EXPORTER_PLUGINS=plugins,
+    )  # fmt: skip
+    yield limit, running
+    running.finish()

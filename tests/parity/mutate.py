@@ -32,16 +32,23 @@ def flip(weights: np.ndarray) -> np.ndarray:
 # -- Keras
 
 
-def _kernels(file: Any) -> list[str]:
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if len(getattr(item, "shape", ())) > 1 else None)
-    return sorted(found)
+def _datasets(file: Any) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    file.visititems(lambda name, item: found.update({name: item.shape}) if hasattr(item, "shape") else None)
+    return found
 
 
 def _h5_flip(file: Any, layer: int) -> None:
-    names = _kernels(file)
+    names = sorted(name for name, shape in _datasets(file).items() if len(shape) > 1)
     assert len(names) == LAYERS, names
     file[names[layer]][...] = flip(file[names[layer]][...])
+
+
+def _h5_swap(file: Any) -> None:
+    """Exchange the two layers' weights. (Exchanging them in the configuration is none: Keras loads by position.)"""
+    for shape in ((8, 3), (3,)):
+        left, right = sorted(name for name, found in _datasets(file).items() if found == shape)
+        file[left][...], file[right][...] = file[right][...], file[left][...]
 
 
 def _keras(directory: Path, change_weights: Any = None, change_config: Any = None) -> None:
@@ -74,11 +81,6 @@ def _h5(directory: Path, change_weights: Any = None, change_config: Any = None) 
             config = json.loads(file.attrs["model_config"])
             change_config(config)
             file.attrs["model_config"] = json.dumps(config)
-
-
-def _config_swap(config: Any) -> None:
-    outputs = config["config"]["output_layers"]
-    outputs["left"], outputs["right"] = outputs["right"], outputs["left"]
 
 
 def _config_dtype(config: Any) -> None:
@@ -300,12 +302,12 @@ def _flips(change: Callable[[Path, int], None]) -> dict[str, Mutation]:
 MUTATIONS: dict[str, dict[str, Mutation]] = {
     "keras": {
         **_flips(lambda d, i: _keras(d, change_weights=lambda f: _h5_flip(f, i))),
-        "swap": lambda d: _keras(d, change_config=_config_swap),
+        "swap": lambda d: _keras(d, change_weights=_h5_swap),
         "dtype": lambda d: _keras(d, change_config=_config_dtype),
     },
     "h5": {
         **_flips(lambda d, i: _h5(d, change_weights=lambda f: _h5_flip(f, i))),
-        "swap": lambda d: _h5(d, change_config=_config_swap),
+        "swap": lambda d: _h5(d, change_weights=_h5_swap),
         "dtype": lambda d: _h5(d, change_config=_config_dtype),
     },
     "onnx": {

@@ -122,7 +122,7 @@ def test_each_runtime_of_a_format_was_asked(report: Report) -> None:
 
 @pytest.mark.parametrize("format", sorted(KINDS))
 def test_damaged_recipes_are_judged_no_more_strictly_than_their_originals(report: Report, format: str) -> None:
-    """The name of a damaged recipe is not in the table; were its gate the tighter one, the teeth would prove nothing."""
+    """The name of a damaged recipe is not in the table; with a tighter gate the teeth would prove nothing."""
     for runtime in rows(report, format):
         kind = runtime_named(runtime).kind
         for same in (True, False):

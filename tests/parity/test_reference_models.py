@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import exporter
 import jsonschema
 import pytest
+
+import exporter
 from exporter import reference
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtimes

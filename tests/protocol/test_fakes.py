@@ -13,8 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 
+import exporter
 from exporter import api
 from exporter.formats.registry import formats
 from exporter.model import Cell, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
@@ -147,6 +149,9 @@ def test_every_fake_is_expected_and_every_planned_cell_has_one_outcome(report: R
 def test_the_verdict_is_red_and_the_json_says_why(report: Report, root: Path) -> None:
     assert report.exit_status == 1
     written = json.loads((root / "report.json").read_text(), parse_constant=pytest.fail)
+    jsonschema.validate(
+        written, json.loads((Path(exporter.__file__).parent / "parity/report.v1.schema.json").read_text())
+    )
     assert written["summary"]["verdict"] == "failed"
     assert len(written["cells"]) == len(report.planned)
     row = next(c for c in written["cells"] if (c["runtime"], c["case"]) == ("fake-segfault", "trigger"))

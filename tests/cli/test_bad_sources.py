@@ -1,0 +1,102 @@
+"""Sources that exist and cannot be used: one message that says what was found, and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+
+MODELS = Path(__file__).with_name("models.py")
+
+
+def truncated(source: Path, target: Path) -> None:
+    target.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+
+
+def keras_2_archive(source: Path, target: Path) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "metadata.json":
+                data = json.dumps({**json.loads(data), "keras_version": "2.15.0"}).encode()
+            new.writestr(name, data)
+
+
+def keras_2_hdf5(source: Path, target: Path) -> None:
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        file.attrs["keras_version"] = "2.15.0"
+
+
+def weights_only(source: Path, target: Path) -> None:
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        del file.attrs["model_config"]
+
+
+def other_archive(source: Path, target: Path) -> None:
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("readme.txt", "not a model")
+
+
+FILES: dict[str, tuple[str, Callable[[Path, Path], None], list[str]]] = {
+    "truncated.keras": ("functional.keras", truncated, ["is not a complete .keras file", "save or copy it again"]),
+    "truncated.h5": ("functional.h5", truncated, ["is not a complete .h5 file", "truncated", "save or copy it again"]),
+    "empty.keras": ("functional.keras", lambda source, target: target.touch(), ["(0 bytes)", "save or copy it again"]),
+    "other.keras": ("functional.keras", other_archive, ["is not a complete .keras file", "metadata.json"]),
+    "old.keras": ("functional.keras", keras_2_archive, ["was written by Keras 2.15.0", "tf_keras", "SavedModel"]),
+    "old.h5": ("functional.h5", keras_2_hdf5, ["was written by Keras 2.15.0", "tf_keras", "SavedModel"]),
+    "weights.h5": ("functional.h5", weights_only, ["holds weights but no model", "model.save"]),
+    "custom.keras": ("custom.keras", shutil.copy, ["uses Scale, which Keras does not have", "--custom module.py"]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_keras_file(cli: Any, files: Path, name: str) -> None:
+    good, spoil, words = FILES[name]
+    spoil(files / good, cli.directory / name)
+    result = cli("convert", name, status=1)
+    assert result.out == ""
+    assert result.err.count("error: ") == 1
+    assert name in result.err
+    assert all(word in result.err for word in words), result.err
+
+
+def test_directories_are_judged_at_once(cli: Any, files: Path) -> None:
+    (cli.directory / "empty").mkdir()
+    shutil.copytree(files / "unsigned", cli.directory / "served" / "17")
+    assert "empty has no saved_model.pb" in cli("convert", "empty", status=1).err
+    result = cli("convert", "served", status=1)
+    assert "give the directory that holds saved_model.pb; served/17 has one" in result.err
+
+
+def test_what_only_tensorflow_can_tell(cli: Any, files: Path) -> None:
+    """Each of these starts a source worker; the message still names the cause and the way on."""
+    broken = cli.directory / "broken"
+    shutil.copytree(files / "functional", broken)
+    truncated(files / "functional" / "saved_model.pb", broken / "saved_model.pb")
+    expected: list[tuple[list[object], list[str]]] = [
+        ([broken], ["broken cannot be loaded", "save it again"]),
+        ([files / "unsigned"], ["has no signatures", "tf.saved_model.save", "signatures="]),
+        ([files / "two", "--signature", "othr"], ["no signature 'othr'", "did you mean 'other'?", "one, other"]),
+        ([f"{MODELS}:functionl"], ["no callable 'functionl'", "did you mean 'functional'?"]),
+        ([f"{MODELS}:raises"], ["raises() raised RuntimeError: the weights are elsewhere", f"{MODELS}, line "]),
+        ([f"{MODELS}:number"], ["an instance of int", "expected a keras.Model or a tf.Module"]),
+        (
+            [f"{MODELS}:unbuilt"],
+            ["was never called, so its input shapes are unknown", "tf.TensorSpec"],
+        ),
+        ([f"{MODELS}:integers"], ["codes: int32[?,2] takes integers", "--range codes:LOW:HIGH"]),
+    ]
+    results = cli.together(*(["convert", *arguments] for arguments, _ in expected), status=1)
+    for result, (_, words) in zip(results, expected, strict=True):
+        assert result.out == ""
+        assert result.err.count("error: ") == 1
+        assert all(word in result.err for word in words), result.err
+    assert not (cli.directory / "build").exists() or not list((cli.directory / "build").iterdir())
