@@ -17,7 +17,8 @@ from exporter.bundle import Bundle, building, publish, write_bytes, write_json
 from exporter.conversion import ConvertOptions, choose_recipes, write_bundle
 from exporter.errors import UsageError
 from exporter.inputs import check_inputs_name
-from exporter.model import CellResult, Comparison, Json, Signature, TensorSpec, Tolerance
+from exporter.model import Json, Signature, TensorSpec, Tolerance
+from exporter.outcome import CellResult, Comparison
 from exporter.parity.environment import cpu
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.report import Report
@@ -341,7 +342,7 @@ def compare_files(
     """
     from exporter.parity.compare import compare, scales
     from exporter.parity.tolerance import overridden
-    from exporter.single import OUTPUT_KINDS, read_outputs, run_single
+    from exporter.single import OUTPUT_KINDS, in_terms_of, read_outputs, run_single
     from exporter.tensors import Tensors, dtype_name
 
     def outputs_of(path: Path) -> Tensors:
@@ -360,6 +361,8 @@ def compare_files(
     if inputs is not None:
         check_inputs_name(inputs, functions=False)
     got, expected = outputs_of(Path(a)), outputs_of(Path(b))
+    got = in_terms_of(Path(a), got, expected)
+    expected = in_terms_of(Path(b), expected, got)
     specs = tuple(TensorSpec(n, dtype_name(x), tuple(x.shape)) for n, x in expected.items())
     if not specs:
         raise UsageError("no-outputs", f"{b} holds no outputs", "")

@@ -50,11 +50,15 @@ def identify(path: Path) -> ArtifactPath:
                 f"give one of them: {path}/artifacts/ has {', '.join(held) or 'none'}",
             )
         inner = [p for p in sorted(path.iterdir()) if p.suffix in _SUFFIXES or p.name == "model.json"]
+        inner = inner or sorted(path.glob("*/model.json"))  # a TF.js graph per signature
         if len(inner) == 1:
             return identify(inner[0])
+        if inner:
+            names = ", ".join(str(p.relative_to(path)) for p in inner)
+            raise UsageError("several-artifacts", f"{path} holds {len(inner)} models", f"give one of them: {names}")
         raise UsageError(
             "unknown-artifact",
-            f"{path} is not an artifact (no saved_model.pb, and {len(inner)} model files)",
+            f"{path} is not an artifact (no model file and no saved_model.pb in it)",
             "give the .tflite, .onnx, .keras, .h5 or model.json file, or a SavedModel directory",
         )
     if path.suffix == ".json":

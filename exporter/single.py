@@ -223,6 +223,29 @@ def read_outputs(path: Path) -> Tensors:
     raise InputsError("outputs-kind", f"{path} is not a kind of output file", f"one of {', '.join(OUTPUT_KINDS)}")
 
 
+def in_terms_of(path: Path, given: Tensors, other: Tensors) -> Tensors:
+    """`given`, read from `path`, under the name and in the dtypes of `other` where its kind of file has none.
+
+    A .npy file and a bare JSON list name nothing; JSON numbers have no dtype. A value that would not survive keeps
+    the dtype it was read in, so the comparison says so.
+    """
+    if path.suffix in (".npy", ".json") and list(given) == ["outputs"] and len(other) == 1:
+        given = dict(zip(other, given.values(), strict=True))
+    if path.suffix != ".json":
+        return given
+    return {n: _retyped(a, other[n].dtype) if n in other else a for n, a in given.items()}
+
+
+def _retyped(array: Array, dtype: np.dtype) -> Array:
+    if array.dtype == dtype or "O" in (array.dtype.kind, dtype.kind):
+        return array
+    with np.errstate(all="ignore"):
+        converted = array.astype(dtype)
+        both_floats = array.dtype.kind == "f" and dtype_name(converted) in ("float16", "bfloat16", "float32", "float64")
+        kept = both_floats or np.array_equal(converted.astype(array.dtype), array)
+    return converted if kept else array
+
+
 def _from_nested(values: Any) -> Array:
     words = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
     array = np.asarray(values, dtype=object)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from exporter.model import Comparison, OutputComparison, Signature, TensorSpec, Tolerance
+from exporter.model import Signature, TensorSpec, Tolerance
+from exporter.outcome import Comparison, OutputComparison
 from exporter.tensors import DTYPES, Array, Tensors, as_strings, dtype_name
 
 SCALE_FLOOR = 1e-7

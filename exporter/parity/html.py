@@ -10,7 +10,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from exporter.model import CellResult, Json, Mismatched, OutputComparison, Passed
+from exporter.model import Json
+from exporter.outcome import CellResult, Mismatched, OutputComparison, Passed
 from exporter.parity.compare import HISTOGRAM_DECADES
 from exporter.parity.report import Report, Row, cell_json, rows
 from exporter.text import human_bytes, human_seconds

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 from exporter.bundle import Bundle
 from exporter.errors import ExporterError
-from exporter.model import (
+from exporter.model import Artifact, Cell, Json
+from exporter.outcome import (
     OUTCOME_NAMES,
-    Artifact,
-    Cell,
     CellResult,
     Comparison,
     Failed,
-    Json,
     Mismatched,
     NotRun,
     OutputComparison,

@@ -19,21 +19,8 @@ import numpy as np
 from exporter import tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
-from exporter.model import (
-    Artifact,
-    Case,
-    Cell,
-    CellResult,
-    Entry,
-    Failed,
-    Json,
-    Mismatched,
-    NotRun,
-    Outcome,
-    Passed,
-    Signature,
-    Unsupported,
-)
+from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
+from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.environment import same_environment
 from exporter.parity.plan import NO_RUNTIME

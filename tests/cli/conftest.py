@@ -6,6 +6,7 @@ or processes, is found and fails the test.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,8 +110,9 @@ class Running:
     def _read(self, name: str) -> None:
         stream = self._process.stdout if name == "out" else self._process.stderr
         assert stream is not None
-        for line in stream:
-            self._texts[name] += line
+        with contextlib.suppress(ValueError):  # closed by stop_reading
+            for line in stream:
+                self._texts[name] += line
 
     @property
     def err(self) -> str:
@@ -129,6 +131,11 @@ class Running:
         """Until a worker process is there."""
         until(lambda: self.workers or self._process.poll() is not None)
         assert self.workers, self.err
+
+    def stop_reading(self) -> None:
+        """Close our end of its stdout."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def send(self, number: int, *, group: bool = False) -> None:
         (os.killpg if group else os.kill)(self._process.pid, number)

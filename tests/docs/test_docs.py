@@ -63,7 +63,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("readme")
     program = (
         "import keras; keras.utils.set_random_seed(1); "
-        "keras.Sequential([keras.Input((4,), name='features'), keras.layers.Dense(2, name='scores')]).save('model.keras')"
+        "layers = [keras.Input((4,), name='features'), keras.layers.Dense(2, name='scores')]; "
+        "keras.Sequential(layers).save('model.keras')"
     )
     subprocess.run([sys.executable, "-c", program], cwd=directory, check=True, capture_output=True)
     rows = np.random.default_rng(1).normal(size=(8, 4)).astype(np.float32)

@@ -18,7 +18,8 @@ import pytest
 from exporter import api
 from exporter.bundle import Bundle
 from exporter.errors import BundleError
-from exporter.model import Artifact, CellResult, Failed, Mismatched, Passed, Recipe
+from exporter.model import Artifact, Recipe
+from exporter.outcome import CellResult, Failed, Mismatched, Passed
 from exporter.parity.report import Report, summary_line
 from exporter.parity.tolerance import row_for
 from exporter.reference import load_module

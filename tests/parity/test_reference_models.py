@@ -1,4 +1,4 @@
-"""Every reference model through every format and runtime: each cell Passed, or Unsupported for a reason that is true."""
+"""Every reference model through every format and runtime: each cell passed, or unsupported for a true reason."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ import pytest
 import exporter
 from exporter import api
 from exporter.formats.registry import formats
-from exporter.model import Cell, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
+from exporter.model import Cell
+from exporter.outcome import Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.report import Report
 from exporter.parity.run import RunOptions
 from exporter.parity.tolerance import Overrides

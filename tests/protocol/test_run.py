@@ -14,20 +14,8 @@ import pytest
 
 from exporter import tensors
 from exporter.bundle import Bundle
-from exporter.model import (
-    Artifact,
-    Cell,
-    CellResult,
-    Entry,
-    Failed,
-    NameMap,
-    NotRun,
-    Passed,
-    Recipe,
-    Signature,
-    TensorSpec,
-    Unsupported,
-)
+from exporter.model import Artifact, Cell, Entry, NameMap, Recipe, Signature, TensorSpec
+from exporter.outcome import CellResult, Failed, NotRun, Passed, Unsupported
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.run import RunOptions, RunResult, run_cells
 from exporter.runtimes import Limits, Runtime

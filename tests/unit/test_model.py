@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import (
-    STAGES,
-    Artifact,
-    Case,
-    Cell,
-    Entry,
-    NameMap,
-    Recipe,
-    Signature,
-    TensorSpec,
-    recipe_of_id,
-)
+from exporter.model import Artifact, Case, Cell, Entry, NameMap, Recipe, Signature, TensorSpec, recipe_of_id
+from exporter.outcome import STAGES
 
 X = TensorSpec("x", "float32", (None, 3))
 Y = TensorSpec("y", "float32", (None,))

@@ -13,7 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exporter.model import Comparison, Signature, TensorSpec, Tolerance
+from exporter.model import Signature, TensorSpec, Tolerance
+from exporter.outcome import Comparison
 from exporter.parity.compare import HISTOGRAM_DECADES, SCALE_FLOOR, accept_casts, compare, number, scales
 from exporter.tensors import DTYPES, dtype_name, zeros
 
@@ -72,6 +73,14 @@ def test_shape_comes_before_values_and_broadcasting_is_no_excuse() -> None:
     result = one(np.ones((1, 3), np.float32), np.ones((4, 3), np.float32))
     assert result.code == "shape"
     assert result.problem == "y: shape [1, 3], expected [4, 3]"
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"), [((3, 2), (2, 3)), ((6,), (2, 3)), ((3, 1), (3,)), ((1,), ()), ((), (1,)), ((1, 3), (3,))]
+)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "string"])
+def test_as_many_elements_in_another_shape_are_a_mismatch(got: Any, expected: Any, dtype: str) -> None:
+    assert one(zeros(dtype, got), zeros(dtype, expected)).code == "shape"
 
 
 def test_the_non_finite_pattern_comes_before_values() -> None:

@@ -12,10 +12,9 @@ import pytest
 
 from exporter.bundle import Bundle
 from exporter.errors import ExporterError
-from exporter.model import (
+from exporter.model import Artifact, Cell, Recipe
+from exporter.outcome import (
     OUTCOME_NAMES,
-    Artifact,
-    Cell,
     CellResult,
     Comparison,
     Failed,
@@ -24,7 +23,6 @@ from exporter.model import (
     Outcome,
     OutputComparison,
     Passed,
-    Recipe,
     Unsupported,
 )
 from exporter.parity.report import Report, VerdictError, finite, rows, summary_line
