@@ -22,7 +22,8 @@ from exporter.outcome import CellResult, Comparison
 from exporter.parity.environment import cpu
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.report import Report
-from exporter.parity.run import RunOptions, RunResult, run_cells
+from exporter.parity.run import RunResult, run_cells
+from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtime_named, runtimes

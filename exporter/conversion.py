@@ -23,7 +23,7 @@ from exporter.formats import Format
 from exporter.formats.registry import default_recipes, format_named, formats, parse_recipe, resolved_options
 from exporter.inputs import is_function, read_inputs
 from exporter.model import Artifact, Case, Entry, Json, Recipe, Signature
-from exporter.parity.cases import CaseInputs, CaseOptions, make_cases
+from exporter.parity.cases import CaseInputs, CaseOptions, check_ranges, make_cases
 from exporter.parity.environment import cpu
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
 from exporter.source_spec import SourceSpec
@@ -188,6 +188,7 @@ class Converter:
     # -- cases and reference
 
     def make_cases(self) -> list[Case]:
+        check_ranges(self.signatures, self._options.cases)
         file_inputs = None
         if self._options.inputs and not is_function(self._options.inputs):
             file_inputs = read_inputs(self._options.inputs, self.signatures)

@@ -6,6 +6,7 @@ can share one vocabulary without paying for TensorFlow or NumPy.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -301,8 +302,8 @@ class Tolerance:
     why: str
 
     def __post_init__(self) -> None:
-        if self.rtol < 0 or self.atol < 0:
-            raise ValueError(f"a tolerance cannot be negative: rtol={self.rtol}, atol={self.atol}")
+        if not (0 <= self.rtol < math.inf and 0 <= self.atol < math.inf):
+            raise ValueError(f"a tolerance is a finite number of at least 0: rtol={self.rtol}, atol={self.atol}")
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ Inputs are dictionaries by signature input name, batch first.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -57,7 +58,8 @@ def load_module(path: Path) -> ModuleType:
     Its directory is importable while it loads, so that a model may keep helpers beside it.
     """
     resolved = path.resolve()
-    name = "exporter_source_" + "".join(c if c.isalnum() else "_" for c in str(resolved.with_suffix("")))
+    # the digest keeps my-model.py and my_model.py apart
+    name = f"exporter_source_{resolved.stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, resolved)

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from exporter.parity.cases import CaseOptions
-    from exporter.parity.run import RunOptions
+    from exporter.parity.session import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,7 +119,7 @@ def make_run_options(
 ) -> RunOptions:
     import os
 
-    from exporter.parity.run import RunOptions
+    from exporter.parity.session import RunOptions
     from exporter.parity.tolerance import Overrides
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -8,7 +8,7 @@ test the runtime's out-of-range behaviour instead of the model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,17 +54,11 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     Raises:
         InputsError: own data does not fit the signature, or values cannot be made up without --range.
     """
-    unknown = [n for n in options.ranges if n not in {s.name for s in signature.inputs}]
     if own is not None:
         own = fit(signature, own)
     maker = _Maker(signature, own, facts, options)
     if not signature.inputs:
         return [CaseInputs("call", {}, "generated")]
-    if unknown and not own:
-        names = [s.name for s in signature.inputs]
-        raise InputsError(
-            "unknown-input", f"--range names {unknown[0]!r}{did_you_mean(unknown[0], names)}", f"inputs: {names}"
-        )
     cases = []
     if signature.batched:
         if own is not None:
@@ -91,6 +85,16 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     cases.append(CaseInputs("zeros", maker.zeros(1), "generated"))
     cases.append(CaseInputs("extremes", maker.extremes(2), "generated"))
     return cases
+
+
+def check_ranges(signatures: Iterable[Signature], options: CaseOptions) -> None:
+    """Refuse a --range for an input that no signature has. Raises `InputsError` with a suggestion."""
+    names = list(dict.fromkeys(s.name for signature in signatures for s in signature.inputs))
+    for name in options.ranges:
+        if name not in names:
+            raise InputsError(
+                "unknown-input", f"--range names {name!r}{did_you_mean(name, names)}", f"inputs: {', '.join(names)}"
+            )
 
 
 def _rows(own: Tensors, indices: Sequence[int]) -> Tensors:
@@ -257,7 +261,13 @@ class _Maker:
         return np.asarray(values).astype(dtype)
 
     def zeros(self, batch: int) -> Tensors:
-        return {s.name: zeros(s.dtype, self._shape(s, batch)) for s in self._signature.inputs}
+        """Zeros, or the nearest value that means something where an integer input's range excludes 0."""
+        out = {s.name: zeros(s.dtype, self._shape(s, batch)) for s in self._signature.inputs}
+        for spec in self._signature.inputs:
+            bounds = self._bounds(spec) if out[spec.name].dtype.kind in "iu" else None
+            if bounds is not None:
+                out[spec.name] += np.asarray(min(max(0, int(bounds[0])), int(bounds[1])), out[spec.name].dtype)
+        return out
 
     def extremes(self, batch: int) -> Tensors:
         """Row 0 at every input's minimum, row 1 at its maximum (alternating elements where there is no batch)."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -209,7 +208,12 @@ def _tfjs(path: Path) -> Json:
     if model["format"] == "layers-model":
         config = model["modelTopology"]["model_config"]
         layers = config["config"]["layers"] if isinstance(config["config"], Mapping) else config["config"]
-        return {"title": "TF.js layers model", **common, "ops": dict(Counter(x["class_name"] for x in layers))}
+        return {
+            "title": "TF.js layers model",
+            **common,
+            "signatures": [_tfjs_layers_signature(config["config"])] if "input_layers" in config["config"] else [],
+            "ops": dict(Counter(x["class_name"] for x in layers)),
+        }
     signature = model.get("signature", {})
 
     def specs(side: str) -> list[Json]:
@@ -230,21 +234,48 @@ def _tfjs_spec(name: str, info: Mapping[str, Any]) -> Json:
     return {"name": name, "dtype": words.get(dtype, dtype), "shape": [None if d < 0 else d for d in dims]}
 
 
-def _keras(path: Path) -> Json:
-    import h5py
+def _tfjs_layers_signature(config: Mapping[str, Any]) -> Json:
+    """Inputs and outputs by layer name, as TF.js feeds and reads them; the file holds no shapes of outputs."""
+    layers = {layer["name"]: layer["config"] for layer in config["layers"]}
 
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
-    else:
-        with h5py.File(path, "r") as file:
-            config, version = json.loads(file.attrs["model_config"]), str(file.attrs["keras_version"])
+    def specs(side: str) -> list[Json]:
+        found = []
+        for name, *_ in config[side]:
+            layer = layers[name]
+            found.append({"name": name, "dtype": layer["dtype"], "shape": layer.get("batch_input_shape")})
+        return found
+
+    return {"name": "serving_default", "inputs": specs("input_layers"), "outputs": specs("output_layers")}
+
+
+def _keras(path: Path) -> Json:
+    """Loads the model, as only Keras knows its names and shapes, unless that needs code."""
+    from exporter.source.keras_file import foreign_classes, keras_config
+
+    config = keras_config(path)
     layers = config["config"].get("layers", [])
+    foreign = foreign_classes(config)
+    facts: Json = {"class": config["class_name"], "name": config["config"].get("name", "")}
+    found: Json = {"title": "Keras model", "ops": dict(Counter(layer["class_name"] for layer in layers))}
+    if foreign:
+        return {**found, "facts": {**facts, "needs the code of": ", ".join(foreign)}}
+    from exporter.workers.keras import KerasModel
+
+    loaded = KerasModel(path, None)
+    sizes: Counter[str] = Counter()
+    for weight in loaded.model.weights:
+        sizes[str(weight.dtype)] += weight.numpy().nbytes
     return {
-        "title": "Keras model",
-        "ops": dict(Counter(layer["class_name"] for layer in layers)),
-        "facts": {"class": config["class_name"], "name": config["config"].get("name", ""), "Keras": version},
+        **found,
+        "signatures": [
+            {
+                "name": "serving_default",
+                "inputs": [s.to_json() for s in loaded.inputs],
+                "outputs": [s.to_json() for s in loaded.outputs],
+            }
+        ],
+        "dtypes": dict(sizes),
+        "facts": facts,
     }
 
 

@@ -27,8 +27,8 @@ class KerasModel:
     """A reloaded model in inference mode, run eagerly."""
 
     def __init__(self, path: Path, custom: Path | None) -> None:
-        model = load_keras_file(path, load_code(custom) if custom else None)
-        self._call = keras_call(model)
+        self.model = load_keras_file(path, load_code(custom) if custom else None)
+        self._call = keras_call(self.model)
         self.inputs = tuple(TensorSpec(n, s.dtype.name, dims(s.shape)) for n, s in self._call.specs.items())
         concrete = tf.function(self._call.call, autograph=False).get_concrete_function(**self._call.specs)
         results = concrete.structured_outputs

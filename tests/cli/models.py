@@ -50,8 +50,12 @@ class Module(tf.Module):
 def functional() -> keras.Model:
     keras.utils.set_random_seed(3)
     features = keras.Input((4,), name="features")
-    hidden = layers.Dense(32, activation="tanh", name="hidden")(features)
-    return keras.Model(features, layers.Dense(3, activation="softmax", name="scores")(hidden), name="functional")
+    hidden = layers.Dense(32, activation="tanh", bias_initializer="random_uniform", name="hidden")(features)
+    return keras.Model(
+        features,
+        layers.Dense(3, activation="softmax", bias_initializer="random_uniform", name="scores")(hidden),
+        name="functional",
+    )
 
 
 def subclassed() -> keras.Model:

@@ -301,7 +301,7 @@ def test_an_interrupt_kills_every_worker_and_leaves_no_files(
         textwrap.dedent(f"""
         from pathlib import Path
         from exporter import api
-        from exporter.parity.run import RunOptions
+        from exporter.parity.session import RunOptions
         from exporter.reference import load_module
         tiny = load_module(Path({str(FAKES / "tiny.py")!r}))
         tiny.write(Path("bundle"))

@@ -22,7 +22,7 @@ from exporter.formats.registry import formats
 from exporter.model import Cell
 from exporter.outcome import Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.report import Report
-from exporter.parity.run import RunOptions
+from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
 from exporter.runtimes.registry import runtimes
 

@@ -17,7 +17,8 @@ from exporter.bundle import Bundle
 from exporter.model import Artifact, Cell, Entry, NameMap, Recipe, Signature, TensorSpec
 from exporter.outcome import CellResult, Failed, NotRun, Passed, Unsupported
 from exporter.parity.plan import NO_RUNTIME, plan
-from exporter.parity.run import RunOptions, RunResult, run_cells
+from exporter.parity.run import RunResult, run_cells
+from exporter.parity.session import RunOptions
 from exporter.runtimes import Limits, Runtime
 
 WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
@@ -58,7 +59,6 @@ def test_outcomes_do_not_depend_on_jobs(bundle: Bundle, jobs: int) -> None:
     assert [type(r.outcome) for r in of(result, "good")] == [Passed] * 3
 
 
-@pytest.mark.xfail(raises=FileNotFoundError, reason="parity/run.py: _Session._start lets OSError of a start escape")
 def test_a_missing_program_costs_its_own_runtime_only(bundle: Bundle, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"\x00\x01")
@@ -73,7 +73,6 @@ def test_a_missing_program_costs_its_own_runtime_only(bundle: Bundle, tmp_path: 
     assert all(isinstance(r.outcome, Passed) for r in of(result, "good"))
 
 
-@pytest.mark.xfail(raises=LookupError, reason="parity/run.py: _Session._judge lets the LookupError of row_for escape")
 def test_a_runtime_without_a_tolerance_costs_its_own_cells_only(bundle: Bundle) -> None:
     result = run(bundle, runtime("abacus", kind="abacus"), runtime())
     for found in of(result, "abacus"):

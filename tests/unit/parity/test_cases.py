@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import InputsError
 from exporter.model import Signature, TensorSpec
-from exporter.parity.cases import DYNAMIC_SIZE, OTHER_SIZE_STEP, CaseInputs, CaseOptions, fit, make_cases
+from exporter.parity.cases import DYNAMIC_SIZE, OTHER_SIZE_STEP, CaseInputs, CaseOptions, check_ranges, fit, make_cases
 from exporter.tensors import DTYPES, Tensors, dtype_name
 
 OUT = (TensorSpec("y", "float32", (None, 1)),)
@@ -232,9 +232,18 @@ def test_complex_numbers_have_both_parts() -> None:
 
 
 def test_a_range_for_an_unknown_input_is_named() -> None:
+    other = signature(("tokens", "int32", (None, 4)))
+    check_ranges([IMAGE, other], CaseOptions(ranges={"tokens": (1, 9)}))
     with pytest.raises(InputsError, match="did you mean 'image'") as caught:
-        cases(IMAGE, ranges={"imege": (0, 1)})
+        check_ranges([IMAGE, other], CaseOptions(ranges={"imege": (0, 1)}))
     assert caught.value.code == "unknown-input"
+
+
+def test_zeros_stay_inside_the_range_of_an_integer_input() -> None:
+    tokens = signature(("tokens", "int32", (None, 4)))
+    assert (cases(tokens, ranges={"tokens": (3, 9)})["zeros"].inputs["tokens"] == 3).all()
+    assert (cases(tokens, ranges={"tokens": (-9, -2)})["zeros"].inputs["tokens"] == -2).all()
+    assert (cases(tokens, ranges={"tokens": (-9, 9)})["zeros"].inputs["tokens"] == 0).all()
 
 
 # -- fitting the user's data

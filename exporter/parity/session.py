@@ -1,0 +1,329 @@
+"""The cells of one runtime: its worker, what it loads and is fed, and the outcome of each answer."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from exporter import tensors
+from exporter.bundle import Bundle
+from exporter.errors import WorkerFailure
+from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
+from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
+from exporter.parity.compare import accept_casts, compare
+from exporter.parity.environment import same_environment
+from exporter.parity.tolerance import Overrides, overridden, row_for
+from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
+from exporter.runtimes import Missing, Runtime
+from exporter.tensors import Tensors
+
+_MAX_START_FAILURES = 2
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How cells are run. `timeout` replaces the runtimes' own limit per request."""
+
+    jobs: int = 2
+    timeout: float | None = None
+    custom: Path | None = None
+    overrides: Overrides = field(default_factory=Overrides)
+
+
+class Stop(Exception):
+    """Raised in runtime threads once the run was interrupted."""
+
+
+class Clients:
+    """Every live worker, so that an interrupt can kill them all from the main thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: set[Client] = set()
+        self._stopped = False
+
+    def start(self, argv: list[str], log: Path, environment: Mapping[str, str]) -> Client:
+        with self._lock:
+            if self._stopped:
+                raise Stop
+            client = Client(argv, log, environment)
+            self._live.add(client)
+            return client
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for client in self._live:
+                client.kill()
+
+
+def without_artifact(bundle: Bundle, cell: Cell) -> Outcome | None:
+    """The outcome of a cell whose recipe wrote nothing for its signature, else None."""
+    artifact = _artifact(bundle, cell)
+    if artifact.status == "refused":
+        return Unsupported(artifact.reason)
+    if artifact.status == "failed":
+        return Failed("convert", artifact.code or "converter", artifact.reason)
+    if cell.signature in artifact.unavailable:
+        return Unsupported(artifact.unavailable[cell.signature])
+    return None
+
+
+def _artifact(bundle: Bundle, cell: Cell) -> Artifact:
+    return next(a for a in bundle.artifacts if a.recipe.id == cell.recipe)
+
+
+class RuntimeSession:
+    """The cells of one runtime."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        clients: Clients,
+        scratch: Path,
+        logs: Path,
+        options: RunOptions,
+        references: Mapping[tuple[str, str], Tensors],
+        scale: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        self._bundle = bundle
+        self._runtime = runtime
+        self._clients = clients
+        self._scratch = scratch
+        self._log = logs / f"{runtime.name}.log"
+        self._options = options
+        self._references = references
+        self._scale = scale
+        self._client: Client | None = None
+        self._start_failures = 0
+        self._hello: Json = {}
+        self.facts: Json = {"title": runtime.title, "status": "not-started", "versions": {}}
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self.facts["peak_bytes"] = self._client.peak_bytes
+
+    def run(self, cells: list[Cell]) -> Iterable[CellResult]:
+        for (_recipe, signature), group in itertools.groupby(cells, key=lambda c: (c.recipe, c.signature)):
+            own = list(group)
+            known = without_artifact(self._bundle, own[0]) or self._unsuitable(own[0])
+            if known is not None:
+                yield from (CellResult(cell, known) for cell in own)
+                continue
+            handle: str | None = None
+            suspect = False
+            for cell in own:
+                loaded = handle if handle is not None else self._load(cell)
+                if not isinstance(loaded, str):
+                    # what loading says holds for every case that is left
+                    yield from (CellResult(c, loaded) for c in own[own.index(cell) :])
+                    break
+                handle = loaded
+                outcome = self._run(cell, handle, signature)
+                if self._client is None or not self._client.alive:
+                    handle = None
+                suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
+                yield outcome
+            if suspect and self._client is not None:
+                # a wrong answer can come from memory the artifact has damaged: the next one gets a fresh process
+                self._client.close()
+            elif handle is not None:
+                self._request("unload", self._limit("load"), handle=handle)
+
+    def _limit(self, which: str) -> float:
+        return self._options.timeout or float(getattr(self._runtime.limits, which))
+
+    def _unsuitable(self, cell: Cell) -> Outcome | None:
+        artifact = _artifact(self._bundle, cell)
+        if self._runtime.needs_code and artifact.needs_code and self._options.custom is None:
+            return Unsupported(f"reloading needs the code of {', '.join(artifact.needs_code)}; give --custom module.py")
+        return None
+
+    def _start(self) -> Outcome | None:
+        """Make sure a worker is there. Returns the outcome of every cell if it cannot be."""
+        if self._client is not None and self._client.alive:
+            return None
+        if self._start_failures >= _MAX_START_FAILURES:
+            return NotRun("the worker failed to start twice")
+        runtime = self._runtime
+        try:
+            argv = runtime.command()
+        except Missing as missing:
+            self.facts.update(status="missing", reason=missing.reason, hint=missing.hint)
+            return NotRun(f"{missing.reason}; {missing.hint}")
+        if runtime.needs_code and self._options.custom is not None:
+            argv = [*argv, "--custom", str(self._options.custom)]
+        try:
+            self._client = self._clients.start(argv, self._log, {**runtime.environment, "TMPDIR": str(self._scratch)})
+        except OSError as error:
+            self._start_failures += 1
+            self.facts.update(status="broken", reason=str(error))
+            return Failed("crash", "cannot-start", f"the worker cannot be started: {error}")
+        reply = self._request("hello", self._limit("start"), protocol=1, runtime=runtime.name)
+        if isinstance(reply, Ok) and reply.value["runtime"] == runtime.name:
+            self._hello = reply.value
+            self._start_failures = 0
+            self.facts.update(status="works", **{k: reply.value[k] for k in ("versions", "dtypes", "casts")})
+            return None
+        self._start_failures += 1
+        self._client.kill()
+        if isinstance(reply, RemoteError) and reply.code.startswith("missing"):
+            self.facts.update(status="missing", reason=reply.message)
+            return NotRun(reply.message)
+        outcome = reply if isinstance(reply, Failed) else _failed(reply, "load")
+        self.facts.update(status="broken", reason=_words(outcome))
+        return outcome
+
+    def _request(self, op: str, timeout: float, **fields: str | int) -> Ok | NotSupported | RemoteError | Failed:
+        assert self._client is not None
+        try:
+            return self._client.request(op, timeout, **fields)
+        except WorkerFailure as failure:
+            stage = failure.stage
+            return Failed(stage, failure.code, failure.message, failure.tail)  # type: ignore[arg-type]
+
+    def _load(self, cell: Cell) -> str | Outcome:
+        missing = self._start()
+        if missing is not None:
+            return missing
+        artifact = _artifact(self._bundle, cell)
+        entry = artifact.entries[cell.signature]
+        signature = self._bundle.signature(cell.signature)
+        for spec in (*signature.inputs, *signature.outputs):
+            if spec.dtype not in self._hello["dtypes"] and spec.dtype not in self._hello["casts"]:
+                return Unsupported(f"{self._runtime.name} cannot carry {spec.dtype} ({spec.name})")
+        reply = self._request(
+            "load",
+            self._limit("load"),
+            artifact=str(self._bundle.artifact_path(artifact, cell.signature).resolve()),
+            format=artifact.recipe.format,
+            signature=entry.key,
+        )
+        if not isinstance(reply, Ok):
+            return reply if isinstance(reply, Failed) else _failed(reply, "load")
+        shown = {s["name"] for s in reply.value["inputs"]}
+        wanted = set(entry.names.inputs.values())
+        if shown != wanted:
+            return Failed("load", "contract", f"the artifact takes {sorted(shown)}, its record says {sorted(wanted)}")
+        return str(reply.value["handle"])
+
+    def _run(self, cell: Cell, handle: str, signature_name: str) -> CellResult:
+        artifact = _artifact(self._bundle, cell)
+        entry = artifact.entries[signature_name]
+        signature = self._bundle.signature(signature_name)
+        case = next(c for c in self._bundle.cases if (c.signature, c.name) == (cell.signature, cell.case))
+        inputs = self._bundle.inputs(case)
+        notes = [
+            f"input {s.name}: {s.dtype} fed as {self._hello['casts'][s.dtype]} (declared cast, range-checked)"
+            for s in signature.inputs
+            if s.dtype not in self._hello["dtypes"]
+        ]
+        feeds = [inputs]
+        if entry.pinned:
+            refusal = _pinned_refusal(signature, entry, inputs)
+            if refusal:
+                return CellResult(cell, Unsupported(refusal))
+            if signature.batched:
+                feeds = _split(signature, inputs)
+                if len(feeds) > 1:
+                    notes.append(f"run row by row: the artifact's batch is pinned to 1 ({len(feeds)} runs)")
+        elapsed = 0
+        parts: list[Tensors] = []
+        for number, feed in enumerate(feeds):
+            answer = self._run_once(handle, entry, feed, f"{cell.signature}-{cell.case}-{number}")
+            if not isinstance(answer, tuple):
+                return CellResult(cell, answer, elapsed, tuple(notes))
+            elapsed += answer[1]
+            parts.append(answer[0])
+        try:
+            got = parts[0] if len(parts) == 1 else _join(parts)
+        except ValueError as error:
+            return CellResult(cell, Failed("compare", "rows", f"rows do not join: {error}"), elapsed, tuple(notes))
+        return self._judge(cell, case, signature, artifact, got, elapsed, notes)
+
+    def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> tuple[Tensors, int] | Outcome:
+        into, out = self._scratch / f"{stem}.in.safetensors", self._scratch / f"{stem}.out.safetensors"
+        tensors.save(into, {entry.names.inputs[n]: a for n, a in feed.items()})
+        out.unlink(missing_ok=True)
+        reply = self._request("run", self._limit("run"), handle=handle, inputs=str(into), outputs=str(out))
+        if not isinstance(reply, Ok):
+            return reply if isinstance(reply, Failed) else _failed(reply, "run")
+        try:
+            raw = tensors.load(out)
+        except (OSError, tensors.TensorFileError) as error:
+            return Failed("protocol", "outputs", f"the worker said ok but its outputs cannot be read: {error}")
+        finally:
+            into.unlink(missing_ok=True)
+            out.unlink(missing_ok=True)
+        back = {artifact_name: name for name, artifact_name in entry.names.outputs.items()}
+        return {back.get(n, n): a for n, a in raw.items()}, int(reply.value["elapsed_ns"])
+
+    def _judge(
+        self,
+        cell: Cell,
+        case: Case,
+        signature: Signature,
+        artifact: Artifact,
+        got: Tensors,
+        elapsed: int,
+        notes: list[str],
+    ) -> CellResult:
+        got, undone = accept_casts(signature, got, self._hello["casts"])
+        same = same_environment(self._bundle.reference, self._hello["versions"])
+        try:
+            row = row_for(artifact.recipe.id, self._runtime.kind, same_environment=same)
+        except LookupError as error:
+            return CellResult(cell, Failed("compare", "no-tolerance", str(error)), elapsed, tuple(notes))
+        comparison = compare(
+            signature,
+            got,
+            self._references[(case.signature, case.name)],
+            self._scale[signature.name],
+            lambda output: overridden(row.tolerance, self._options.overrides, output),
+        )
+        outcome: Outcome = Mismatched(comparison) if comparison.code else Passed(comparison)
+        return CellResult(cell, outcome, elapsed, (*notes, *undone))
+
+
+def _failed(reply: NotSupported | RemoteError | Ok, stage: str) -> Outcome:
+    if isinstance(reply, NotSupported):
+        return Unsupported(reply.reason)
+    if isinstance(reply, RemoteError):
+        message = f"{reply.message}; {reply.hint}" if reply.hint else reply.message
+        return Failed(reply.stage, reply.code, message, reply.trace[-8192:])  # type: ignore[arg-type]
+    return Failed("protocol", "runtime", f"another runtime answered: {reply.value.get('runtime')}")
+
+
+def _words(outcome: Outcome) -> str:
+    return outcome.message if isinstance(outcome, Failed) else str(getattr(outcome, "reason", outcome))
+
+
+def _pinned_refusal(signature: Signature, entry: Entry, inputs: Tensors) -> str:
+    for name, shape in entry.pinned.items():
+        actual = inputs[name].shape
+        skip = 1 if signature.batched else 0
+        if tuple(actual[skip:]) != tuple(shape[skip:]):
+            return (
+                f"the artifact's input {name!r} is pinned to {list(shape)} (see its rewrites) and this case has "
+                f"{list(actual)}"
+            )
+    return ""
+
+
+def _split(signature: Signature, inputs: Tensors) -> list[Tensors]:
+    rows = len(next(iter(inputs.values())))
+    return [{n: a[i : i + 1] for n, a in inputs.items()} for i in range(rows)]
+
+
+def _join(parts: list[Tensors]) -> Tensors:
+    names = set(parts[0])
+    if any(set(p) != names for p in parts):
+        raise ValueError("rows returned different outputs")
+    return {n: np.concatenate([p[n] for p in parts], axis=0) for n in parts[0]}
