@@ -11,14 +11,15 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity installed js setup wheel bench clean readme
+.PHONY: help demo test lint unit parity cli installed js setup wheel bench clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## train digits-cnn, convert it to every format, run every artifact, print the verdict
 	$(BIN)/exporter convert digits-cnn -o build/digits-cnn --require all
 
-test: lint js unit parity installed ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity
+test: setup ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity, the installed wheel
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli installed
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .
@@ -32,8 +33,11 @@ js: setup ## the JavaScript workers' own tests
 unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
-parity: setup ## real artifacts in real runtimes, the command line, the docs
-	$(PYTEST) tests --ignore=tests/unit --ignore=tests/protocol --ignore=tests/wheel
+parity: setup ## real artifacts in real runtimes, and the docs
+	$(PYTEST) tests/parity tests/docs
+
+cli: setup ## the command line, the writers and the reference models
+	$(PYTEST) tests/cli tests/formats tests/reference_models
 
 installed: setup ## the built wheel, installed into an empty environment
 	$(PYTEST) tests/wheel

@@ -223,7 +223,13 @@ def disk_error(error: OSError, path: Path) -> BundleError:
 
 
 def check_destination(destination: Path) -> None:
-    """Refuse a destination that holds something other than a bundle. Raises `BundleError`."""
+    """Refuse a destination that holds something other than a bundle, or that we stand in. Raises `BundleError`."""
+    if Path.cwd().is_relative_to(destination.resolve()):
+        raise BundleError(
+            "occupied",
+            f"{destination} is the current directory or above it, and a bundle replaces its directory as a whole",
+            "choose another directory with -o",
+        )
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise BundleError("occupied", f"{destination} exists and is not a directory", "choose another one with -o")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / "bundle.json").is_file():

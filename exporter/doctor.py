@@ -26,8 +26,11 @@ def _silent(message: str) -> None:
     pass
 
 
-def runtime_status(name: str, found: Runtime | str) -> Json:
-    """One runtime: `works`, `missing` or `broken`, with its versions or the reason and the fix."""
+def runtime_status(name: str, found: Runtime | str, live: list[Client]) -> Json:
+    """One runtime: `works`, `missing` or `broken`, with its versions or the reason and the fix.
+
+    Its worker is appended to `live`, so that another thread can kill it.
+    """
     facts: Json = {
         "name": name,
         "formats": [],
@@ -45,6 +48,7 @@ def runtime_status(name: str, found: Runtime | str) -> Json:
             client = Client(found.command(), Path(scratch) / "log", {**found.environment, "TMPDIR": scratch})
         except Missing as missing:
             return {**facts, "status": "missing", "reason": missing.reason, "fix": missing.hint}
+        live.append(client)
         try:
             reply = client.request("hello", found.limits.start, protocol=1, runtime=name)
         except WorkerFailure as failure:
@@ -67,12 +71,15 @@ def runtime_status(name: str, found: Runtime | str) -> Json:
 def runtimes_status(progress: Progress = _silent) -> list[Json]:
     """Every runtime, started two at a time."""
     progress(f"starting {len(runtimes())} runtimes")
+    live: list[Client] = []
     with ThreadPoolExecutor(2) as pool:
-        pending = [pool.submit(runtime_status, *item) for item in runtimes().items()]
+        pending = [pool.submit(runtime_status, name, found, live) for name, found in runtimes().items()]
         try:
             return [p.result() for p in pending]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for client in live:
+                client.kill()
             raise
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from exporter.bundle import Bundle
     from exporter.parity.report import Report
 
+_WIDE = 92  # columns that the whole verdict table takes with the longest names there are
 _STYLES = {
     "passed": "green",
     "mismatched": "bold red",
@@ -45,7 +47,9 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     with console.status("starting") as status:
 
         def show(message: str) -> None:
-            if not message.startswith(("verified", "writing", "opening", "computing", "done")):
+            if not message.startswith(
+                ("verified", "writing", "opening", "computing", "running", "reading", "starting")
+            ):
                 console.print(message, highlight=False, markup=False)
             from rich.markup import escape
 
@@ -71,21 +75,28 @@ def _table(columns: Sequence[str]) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         numeric = column in ("error", "dB", "needed", "ms", "size", "cells", "params")
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+        made.add_column(
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=column in ("runtime", "verdict") or numeric,
+        )
     return made
 
 
-def print_table(made: Table) -> None:
+def _console() -> Console:
     from rich.console import Console
 
     # a pipe has no width; a table folded at 80 columns would be unreadable there
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(made)
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def print_table(made: Table) -> None:
+    _console().print(made)
 
 
 def print_verdict(report: Report, html: Path | None) -> None:
     """The verdict table, the reasons for what is not passed, the summary line, and where the report is."""
-    from rich.console import Console
     from rich.text import Text
 
     from exporter.parity.plan import NO_RUNTIME
@@ -93,27 +104,31 @@ def print_verdict(report: Report, html: Path | None) -> None:
     from exporter.text import human_bytes
 
     sizes = {a.recipe.id: human_bytes(a.bytes) for a in report.bundle.artifacts if a.status == "written"}
-    made = _table(["recipe", "size", "runtime", "verdict", "cells", "error", "needed", "ms"])
+    columns = ["recipe", "size", "runtime", "verdict", "cells", "error", "needed", "ms"]
+    if _console().width < _WIDE:
+        columns = [c for c in columns if c not in ("size", "ms")]
+    made = _table(columns)
     notes: dict[str, list[str]] = {}
     previous = ""
     for row in rows(report):
         first = row.recipe if row.recipe != previous else ""
         previous = row.recipe
         passed = row.counts.get("passed", 0)
-        made.add_row(
-            first,
-            sizes.get(row.recipe, "") if first else "",
-            row.runtime,
-            Text(row.status, style=_STYLES[row.status]),
-            f"{passed}/{sum(row.counts.values())}",
-            "" if row.max_rel is None else f"{row.max_rel:.1e}",
-            "" if row.needed is None else f"{row.needed:.2g}",
-            f"{row.elapsed_ns / 1e6:.0f}" if row.elapsed_ns else "",
-        )
+        cells: dict[str, str | Text] = {
+            "recipe": first,
+            "size": sizes.get(row.recipe, "") if first else "",
+            "runtime": row.runtime,
+            "verdict": Text(row.status, style=_STYLES[row.status]),
+            "cells": f"{passed}/{sum(row.counts.values())}",
+            "error": "" if row.max_rel is None else f"{row.max_rel:.1e}",
+            "needed": "" if row.needed is None else f"{row.needed:.2g}",
+            "ms": f"{row.elapsed_ns / 1e6:.0f}" if row.elapsed_ns else "",
+        }
+        made.add_row(*(cells[c] for c in columns))
         for line in row.detail:
             notes.setdefault(f"{row.recipe}: {line}", []).append(row.runtime)
     print_table(made)
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = _console()
     for text, where in notes.items():
         recipe, _, reason = text.partition(": ")
         place = recipe if len(where) > 1 or where == [NO_RUNTIME] else f"{recipe} in {where[0]}"

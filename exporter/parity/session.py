@@ -131,8 +131,7 @@ class RuntimeSession:
                     handle = None
                 suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
                 yield outcome
-            if suspect and self._client is not None:
-                # a wrong answer can come from memory the artifact has damaged: the next one gets a fresh process
+            if suspect and self._runtime.fragile and self._client is not None:
                 self._client.close()
             elif handle is not None:
                 self._request("unload", self._limit("load"), handle=handle)

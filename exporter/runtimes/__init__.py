@@ -35,7 +35,8 @@ class Runtime:
 
     `command()` returns the worker's argv or raises `Missing`. `kind` selects the tolerance rows. `default` is False
     for a runtime that runs only on request. `needs_code` is True when loading can need the source's own classes,
-    which then follow the command as `--custom FILE`.
+    which then follow the command as `--custom FILE`. `fragile` is True when an artifact can damage the worker's memory
+    without ending it, so that after a red cell the next artifact gets a fresh process.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Runtime:
     command: Callable[[], list[str]]
     default: bool = True
     needs_code: bool = False
+    fragile: bool = False
     limits: Limits = Limits()
     environment: Mapping[str, str] = field(default_factory=dict)
 

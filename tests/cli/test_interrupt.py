@@ -112,3 +112,13 @@ def test_a_single_run(cli: Any, small: Any, plugins: str) -> None:
     result.check_clean()
     assert result.status == 130
     assert not (cli.directory / "out.json").exists()
+
+
+def test_while_runtimes_are_started(cli: Any) -> None:
+    running = cli.start("runtimes")
+    running.wait_for("starting")
+    running.wait_for_worker()
+    running.send(signal.SIGINT)
+    result = running.finish(5)
+    result.check_clean()
+    assert (result.status, result.out) == (130, "")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.bundle import Bundle, building, disk_error, inside, publish, write_bytes, write_json
+from exporter.bundle import Bundle, building, check_destination, disk_error, inside, publish, write_bytes, write_json
 from exporter.errors import BundleError
 from exporter.model import Artifact, Recipe
 
@@ -373,3 +373,13 @@ def test_json_with_a_non_finite_number_is_not_written(tmp_path: Path, value: flo
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "f", {"x": value})
     assert not (tmp_path / "f").exists()
+
+
+def test_the_current_directory_is_no_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    for destination in (Path("."), Path(".."), tmp_path):
+        with pytest.raises(BundleError, match="current directory") as caught:
+            check_destination(destination)
+        assert caught.value.code == "occupied"
+    check_destination(Path("below"))
