@@ -12,7 +12,8 @@ from pathlib import Path
 
 from exporter.errors import MissingRuntimeError, WorkerFailure
 from exporter.model import Json
-from exporter.protocol.client import Client, NotSupported, Ok
+from exporter.parity.session import Clients
+from exporter.protocol.client import NotSupported, Ok
 from exporter.runtimes import Missing, Runtime
 from exporter.runtimes._node import INSTALL_HINT, install, node
 from exporter.runtimes.registry import runtimes
@@ -26,10 +27,10 @@ def _silent(message: str) -> None:
     pass
 
 
-def runtime_status(name: str, found: Runtime | str, live: list[Client]) -> Json:
+def runtime_status(name: str, found: Runtime | str, clients: Clients) -> Json:
     """One runtime: `works`, `missing` or `broken`, with its versions or the reason and the fix.
 
-    Its worker is appended to `live`, so that another thread can kill it.
+    Its worker is one of `clients`, so that another thread can kill it.
     """
     facts: Json = {
         "name": name,
@@ -45,10 +46,9 @@ def runtime_status(name: str, found: Runtime | str, live: list[Client]) -> Json:
     facts.update(formats=list(found.formats), title=found.title, default=found.default)
     with tempfile.TemporaryDirectory(prefix="exporter-doctor-") as scratch:
         try:
-            client = Client(found.command(), Path(scratch) / "log", {**found.environment, "TMPDIR": scratch})
+            client = clients.start(found.command(), Path(scratch) / "log", {**found.environment, "TMPDIR": scratch})
         except Missing as missing:
             return {**facts, "status": "missing", "reason": missing.reason, "fix": missing.hint}
-        live.append(client)
         try:
             reply = client.request("hello", found.limits.start, protocol=1, runtime=name)
         except WorkerFailure as failure:
@@ -71,15 +71,14 @@ def runtime_status(name: str, found: Runtime | str, live: list[Client]) -> Json:
 def runtimes_status(progress: Progress = _silent) -> list[Json]:
     """Every runtime, started two at a time."""
     progress(f"starting {len(runtimes())} runtimes")
-    live: list[Client] = []
+    clients = Clients()
     with ThreadPoolExecutor(2) as pool:
-        pending = [pool.submit(runtime_status, name, found, live) for name, found in runtimes().items()]
         try:
+            pending = [pool.submit(runtime_status, name, found, clients) for name, found in runtimes().items()]
             return [p.result() for p in pending]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for client in live:
-                client.kill()
+            clients.stop()
             raise
 
 

@@ -68,11 +68,12 @@ def run_cells(
         ThreadPoolExecutor(max(1, options.jobs)) as pool,
     ):
         futures = []
-        for name, own in by_runtime.items():
-            directory = Path(scratch) / name
-            directory.mkdir()
-            futures.append(pool.submit(work, name, own, directory))
         try:
+            # an interrupt can come while a thread is being started, so the pool may not know of it: stop them all
+            for name, own in by_runtime.items():
+                directory = Path(scratch) / name
+                directory.mkdir()
+                futures.append(pool.submit(work, name, own, directory))
             for future in futures:
                 future.result()
         except BaseException:

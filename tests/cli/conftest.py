@@ -230,8 +230,8 @@ def custom(session_cli: Cli) -> Made:
 
 @pytest.fixture(scope="session")
 def small(session_cli: Cli) -> Made:
-    """A subclassed model as ONNX only: the bundle that verifies in a second."""
-    result = session_cli("convert", f"{MODELS}:subclassed", "-o", "small", "--to", "onnx")
+    """A subclassed model as ONNX only, made with --json: the bundle that verifies in a second."""
+    result = session_cli("convert", f"{MODELS}:subclassed", "-o", "small", "--to", "onnx", "--json")
     return Made(session_cli.directory / "small", result)
 
 
@@ -249,7 +249,7 @@ def hanging(session_cli: Cli, plugins: str) -> Iterator[tuple[int, Running]]:
     """
     limit = 40
     running = session_cli.start(
-        "convert", f"{MODELS}:functional", "-o", "hung", "--to", "keras", "--to", "hangs", "--timeout", limit,
+        "convert", f"{MODELS}:functional", "-o", "hung", "--to", "tfjs-layers", "--to", "hangs", "--timeout", limit,
         "--json", EXPORTER_PLUGINS=plugins,
     )  # fmt: skip
     yield limit, running

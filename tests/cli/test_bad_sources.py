@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,14 +86,7 @@ def test_what_only_tensorflow_can_tell(cli: Any, files: Path) -> None:
     expected: list[tuple[list[object], list[str]]] = [
         ([broken], ["broken cannot be loaded", "save it again"]),
         ([files / "unsigned"], ["has no signatures", "tf.saved_model.save", "signatures="]),
-        ([files / "two", "--signature", "othr"], ["no signature 'othr'", "did you mean 'other'?", "one, other"]),
-        ([f"{MODELS}:functionl"], ["no callable 'functionl'", "did you mean 'functional'?"]),
         ([f"{MODELS}:raises"], ["raises() raised RuntimeError: the weights are elsewhere", f"{MODELS}, line "]),
-        ([f"{MODELS}:number"], ["an instance of int", "expected a keras.Model or a tf.Module"]),
-        (
-            [f"{MODELS}:unbuilt"],
-            ["was never called, so its input shapes are unknown", "tf.TensorSpec"],
-        ),
         ([f"{MODELS}:integers"], ["codes: int32[?,2] takes integers", "--range codes:LOW:HIGH"]),
     ]
     results = cli.together(*(["convert", *arguments] for arguments, _ in expected), status=1)
@@ -99,4 +94,46 @@ def test_what_only_tensorflow_can_tell(cli: Any, files: Path) -> None:
         assert result.out == ""
         assert result.err.count("error: ") == 1
         assert all(word in result.err for word in words), result.err
-    assert not (cli.directory / "build").exists() or not list((cli.directory / "build").iterdir())
+    assert not list((cli.directory / "build").iterdir())
+
+
+OPENED = """
+import json, sys
+from pathlib import Path
+from exporter.errors import ExporterError
+from exporter.source.opening import open_source
+
+for number, spec in enumerate(json.loads(sys.argv[1])):
+    staging = Path(sys.argv[2]) / str(number)
+    staging.mkdir()
+    try:
+        open_source(spec, staging)
+        print(json.dumps("opened"))
+    except ExporterError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_what_the_source_worker_says_of_more_sources(tmp_path: Path, files: Path) -> None:
+    """One process for many: what a command prints of these errors was seen above."""
+    module = {"kind": "callable", "path": str(MODELS)}
+    model = {**module, "callable": "functional"}
+    expected: list[tuple[dict[str, str], list[str]]] = [
+        ({**module, "callable": "functionl"}, ["no callable 'functionl'", "did you mean 'functional'?"]),
+        ({**module, "callable": "number"}, ["an instance of int", "expected a keras.Model or a tf.Module"]),
+        ({**module, "callable": "unbuilt"}, ["was never called, so its input shapes are unknown", "tf.TensorSpec"]),
+        ({**model, "signature": "serve"}, ["no signature 'serve'", "it has: serving_default"]),
+        (
+            {"kind": "saved-model", "path": str(files / "two"), "signature": "othr"},
+            ["no signature 'othr'", "did you mean 'other'?", "it has: one, other"],
+        ),
+        ({**model, "inputs": f"{MODELS}:input"}, ["no callable 'input'", "did you mean 'inputs'?"]),
+        ({**model, "inputs": f"{MODELS}:raises"}, ["raises() raised RuntimeError", f"{MODELS}, line "]),
+        ({**model, "inputs": f"{MODELS}:number"}, ["an instance of int", "a dict of arrays by input name"]),
+    ]
+    arguments = [json.dumps([spec for spec, _ in expected]), str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", OPENED, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    for message, (_, words) in zip(said, expected, strict=True):
+        assert all(word in message for word in words), message

@@ -13,7 +13,7 @@ MODELS = Path(__file__).with_name("models.py")
 @pytest.fixture(scope="module")
 def troubled(session_cli: Any, plugins: str, hanging: Any) -> Any:
     """`hanging` is only started here: while these tests run, it waits."""
-    recipes = ("keras", "crashes", "raises", "refuses", "saved-model", "onnx")
+    recipes = ("keras", "crashes", "raises", "refuses", "onnx")
     to = [word for recipe in recipes for word in ("--to", recipe)]
     return session_cli(
         "convert", f"{MODELS}:custom_layer", "-o", "troubled", *to, "--json", status=1, EXPORTER_PLUGINS=plugins
@@ -32,14 +32,13 @@ def test_the_others_are_written_and_confirmed(troubled: Any, session_cli: Any) -
         "crashes": "failed",
         "raises": "failed",
         "refuses": "refused",
-        "saved-model": "written",
         "onnx": "written",
     }
-    for recipe in ("keras", "saved-model", "onnx"):
+    for recipe in ("keras", "onnx"):
         assert {c["outcome"] for c in cells(report, recipe)} == {"passed"}
     assert report["summary"]["verdict"] == "failed"
     artifacts = session_cli.directory / "troubled" / "artifacts"
-    assert {p.name for p in artifacts.iterdir()} == {"keras", "saved-model", "onnx"}, "half an artifact is left"
+    assert {p.name for p in artifacts.iterdir()} == {"keras", "onnx"}, "half an artifact is left"
 
 
 def test_a_crash_names_its_signal_and_place(troubled: Any) -> None:

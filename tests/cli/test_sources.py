@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 MODELS = Path(__file__).with_name("models.py")
 QUICK = ["--to", "onnx", "--runtime", "onnxruntime", "--json", "--quiet"]
 
@@ -67,7 +65,7 @@ def test_callables_and_saved_model(cli: Any, files: Path) -> None:
 
 
 def test_subclassed_callable(small: Any) -> None:
-    report = json.loads((small.root / "report.json").read_text())
+    report = small.result.json
     check(report, "callable", FEATURES, {"outputs"})
     assert {c["runtime"] for c in report["cells"]} == {"onnxruntime", "onnxruntime-node"}
 
@@ -122,16 +120,3 @@ def test_model_objects(tmp_path: Path) -> None:
     assert refused == ["h5", "keras", "unsupported"]
     assert "Subclassed is a subclassed model" in reason
     assert subclassed["verdict"] == "failed"  # h5 was named
-
-
-@pytest.mark.parametrize("kind", ["text", "json"])
-def test_no_verify(cli: Any, files: Path, kind: str) -> None:
-    """What was written is listed, and nothing claims to have been run."""
-    more = ["--json"] if kind == "json" else []
-    result = cli("convert", files / "functional.keras", "-o", "b", "--to", "keras", "--no-verify", *more)
-    assert not (cli.directory / "b" / "report.json").exists()
-    if kind == "json":
-        assert [a["status"] for a in result.json["artifacts"]] == ["written"]
-    else:
-        assert "written" in result.out
-        assert "(not verified)" in result.out
