@@ -198,6 +198,7 @@ def _verify(
             result.cells,
             _environment(result),
             tuple(dict.fromkeys(required)),
+            dead_outputs(bundle),
         )
         _store(report, Path(logs), bundle.root, progress)
     return report
@@ -212,6 +213,17 @@ def _store(report: Report, logs: Path, root: Path, progress: Progress) -> None:
     for log in sorted(logs.iterdir()):
         write_bytes(root / "logs" / log.name, log.read_bytes())
     write_reports(report, root)
+
+
+def dead_outputs(bundle: Bundle) -> tuple[str, ...]:
+    """Floating outputs that are NaN or infinite in every element of every case: a model that is broken itself."""
+    from exporter.parity.compare import all_non_finite
+
+    out = []
+    for signature in bundle.signatures:
+        expected = [bundle.expected(c) for c in bundle.cases if c.signature == signature.name]
+        out += [f"output {s.name!r}" for s in signature.outputs if all_non_finite([e[s.name] for e in expected])]
+    return tuple(out)
 
 
 def _environment(result: RunResult) -> Json:
@@ -314,6 +326,9 @@ def run(
 
     check_output_kind(Path(outputs))
     check_inputs_name(inputs, functions=False)
+    target = Path(outputs).resolve()
+    if target in (Path(inputs).resolve(), Path(artifact).resolve()) or Path(artifact).resolve() in target.parents:
+        raise UsageError("overwrites", f"{outputs} is what this command reads", "choose another file with --outputs")
     progress(f"running {artifact}")
     done = run_single(Path(artifact), inputs, runtime=runtime, signature=signature, custom=custom, timeout=timeout)
     write_outputs(Path(outputs), done.outputs)
@@ -365,8 +380,8 @@ def compare_files(
     got = in_terms_of(Path(a), got, expected)
     expected = in_terms_of(Path(b), expected, got)
     specs = tuple(TensorSpec(n, dtype_name(x), tuple(x.shape)) for n, x in expected.items())
-    if not specs:
-        raise UsageError("no-outputs", f"{b} holds no outputs", "")
+    if not any(x.size for x in expected.values()):
+        raise UsageError("no-outputs", f"{b} holds no values, so there is nothing to compare", "give other outputs")
     overrides = overrides or Overrides()
     _check_outputs([Signature("compare", (), specs)], overrides)
     gate = Tolerance(1e-4, 1e-5, "default of exporter compare: float32 in another order of sums")

@@ -230,11 +230,25 @@ def check_destination(destination: Path) -> None:
             f"{destination} is the current directory or above it, and a bundle replaces its directory as a whole",
             "choose another directory with -o",
         )
-    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+    if destination.is_symlink():
+        raise BundleError(
+            "occupied",
+            f"{destination} is a symbolic link, and a bundle replaces its directory",
+            "give its target with -o",
+        )
+    if destination.exists() and not destination.is_dir():
         raise BundleError("occupied", f"{destination} exists and is not a directory", "choose another one with -o")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / "bundle.json").is_file():
         raise BundleError(
             "occupied", f"{destination} is not empty and holds no bundle", "choose another directory with -o"
+        )
+    own = {*_HASHED, "bundle.json", "report.json", "report.html", "logs"}
+    foreign = sorted(p.name for p in destination.iterdir() if p.name not in own) if destination.is_dir() else []
+    if foreign:
+        raise BundleError(
+            "occupied",
+            f"{destination} holds a bundle and also {', '.join(foreign[:3])}, which a new bundle would delete",
+            "move it away, or choose another directory with -o",
         )
 
 

@@ -392,6 +392,7 @@ def write_bundle(
             "name": spec.name,
             "text": spec.text,
             "metrics": facts.get("metrics", {}),
+            "stateful": facts.get("stateful", []),
             "seconds": facts.get("seconds", 0.0),
             "peak_bytes": converter.peak_bytes,
         },
@@ -400,7 +401,7 @@ def write_bundle(
         signatures=converter.signatures,
         artifacts=tuple(artifacts),
         cases=tuple(cases),
-        notes=tuple(converter.notes),
+        notes=(*converter.facts.get("notes", ()), *converter.notes),
     )
     bundle.save()
     return bundle

@@ -124,6 +124,10 @@ def _csv(path: Path, signature: Signature) -> Tensors:
     short = next((i for i, r in enumerate(rows) if len(r) != len(header)), None)
     if short is not None:
         raise ValueError(f"row {short + 1} has {len(rows[short])} fields, the header has {len(header)}")
+    if all(_is_number(title) for title in header):
+        raise ValueError(
+            f"its first line is numbers ({', '.join(header[:4])}…), expected a header: one column name per field"
+        )
     columns: dict[str, list[int]] = {}
     names = {s.name for s in signature.inputs}
     for i, title in enumerate(header):
@@ -142,6 +146,14 @@ def _csv(path: Path, signature: Signature) -> Tensors:
         array = tensors.as_strings(np.asarray(cells, object)) if spec.dtype == "string" else _numbers(cells)
         out[name] = array[:, 0] if spec.shape is not None and len(spec.shape) == 1 else array
     return out
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(cells: list[list[str]]) -> Array:

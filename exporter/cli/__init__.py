@@ -10,11 +10,11 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
 
 import click
 
 import exporter
+from exporter.cli import _signals
 from exporter.errors import ExporterError
 
 # command -> (module, one line for the overview)
@@ -71,29 +71,16 @@ def group(ctx: click.Context, debug: bool) -> None:
     ctx.obj = debug
 
 
-_SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
 _NO_ROOM = "free space, where the results go and where temporary files do (TMPDIR)"
 _WHERE = "exporter --debug COMMAND … shows where it happened"
 
 
-class _Stopped(BaseException):
-    """SIGINT, SIGTERM or SIGHUP, raised in the main thread so that workers and temporary files are cleaned up."""
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # an impatient second Ctrl-C must not cut the cleaning up short
-    raise _Stopped(number)
-
-
-def _catch_signals() -> None:
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup and background jobs ignore some, and that must last
-            signal.signal(number, _stop)
-
-
 def fail(error: ExporterError) -> None:
     """Print an error the way every command does: what was found, then what to do."""
+    if "--json" in sys.argv:
+        import json
+
+        click.echo(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
     click.secho(f"error: {error.message}", err=True, fg="red")
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
@@ -121,7 +108,10 @@ def main() -> None:
     """Entry point of the `exporter` script."""
     if sys.platform == "win32":
         sys.exit("exporter runs on Linux and macOS; on Windows use WSL")
-    _catch_signals()
+    # closed by a shell (>&-) or a daemon: Python then has no stream at all, and printing would be an error
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (lives as long as the process)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    _signals.catch()
     debug = "--debug" in sys.argv
     try:
         status = group.main(standalone_mode=False)
@@ -131,7 +121,7 @@ def main() -> None:
     except click.ClickException as error:
         _fail_usage(error)
         sys.exit(error.exit_code)
-    except _Stopped as stop:
+    except _signals.Stopped as stop:
         word = "interrupted" if stop.args[0] == signal.SIGINT else "terminated"
         click.echo(f"{word}: nothing was written, and earlier results are as they were", err=True)
         click.echo("  run the same command again to start over", err=True)

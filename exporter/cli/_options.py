@@ -66,8 +66,8 @@ def _per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             out[name] = float(number)
         except ValueError:
             raise click.BadParameter(f"{value!r}: expected a number or OUTPUT:NUMBER") from None
-        if not out[name] >= 0:
-            raise click.BadParameter(f"{value!r}: a tolerance cannot be negative")
+        if not 0 <= out[name] < float("inf"):
+            raise click.BadParameter(f"{value!r}: a tolerance is a finite number of at least 0")
     return out
 
 

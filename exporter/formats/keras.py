@@ -38,10 +38,37 @@ def _require_model(source: Source) -> None:
         )
 
 
+def _gate(source: Source, path: Path, way_out: str) -> None:
+    """Reload the file in safe mode and run it once: Keras saves some models that it cannot load or run again.
+
+    Raises:
+        Refused: with Keras' own reason.
+    """
+    import keras
+    import tensorflow as tf
+
+    from exporter.formats.saved_model import probe
+    from exporter.source.keras_signature import keras_call
+    from exporter.source.source import first_line
+
+    (signature,) = source.signatures.values()
+    inputs = probe(signature, source.examples.get(signature.name, {}))
+    objects = {type(layer).__name__: type(layer) for layer in source.keras_model._flatten_layers(include_self=True)}
+    known = {name: kind for name, kind in objects.items() if not kind.__module__.startswith("keras.")}
+    try:
+        call = keras_call(keras.models.load_model(path, custom_objects=known, compile=False))
+        call.call(**{n: tf.constant(a) for n, a in zip(call.specs, inputs.values(), strict=True)})
+    except Exception as error:
+        raise Refused(
+            f"Keras saves this model as {path.suffix} but cannot load and run it: {first_line(error)}; use {way_out}"
+        ) from error
+
+
 def write_keras(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
     """Copy the staged `model.keras`: the very file a restarted worker would continue from."""
     _require_model(source)
     shutil.copyfile(source.keras_file, directory / "model.keras")
+    _gate(source, directory / "model.keras", "saved-model")
     return _entry(source, "model.keras")
 
 
@@ -60,6 +87,7 @@ def write_h5(source: Source, directory: Path, options: Mapping[str, str]) -> Wri
             "architecture; use keras"
         )
     source.keras_model.save(directory / "model.h5")
+    _gate(source, directory / "model.h5", "keras or saved-model")
     return _entry(source, "model.h5")
 
 

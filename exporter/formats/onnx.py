@@ -30,6 +30,14 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     entries = {}
     rewrites: set[str] = set()
     for name, signature in source.signatures.items():
+        if source.is_stateful(name):
+            raise Refused(f"signature {name!r} changes a variable, and ONNX has no state; use saved-model")
+        shared = {s.name for s in signature.inputs} & {s.name for s in signature.outputs}
+        if shared:
+            raise Refused(
+                f"{', '.join(sorted(shared))} names both an input and an output of {name!r}, and ONNX has one name "
+                "space for both; rename one of them"
+            )
         prefix = "" if len(source.signatures) == 1 else f"{name}/"
         path = directory / prefix / "model.onnx"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -256,6 +256,12 @@ def _histogram(relative: Array) -> tuple[int, ...]:
     return (zero, *(int(c) for c in counts))
 
 
+def all_non_finite(arrays: list[Array]) -> bool:
+    """True when floating arrays hold values, and not one of them is finite."""
+    floats = [a for a in arrays if _is_float(a) and a.size]
+    return bool(floats) and not any(np.isfinite(_widen(a)).any() for a in floats)
+
+
 def accept_casts(signature: Signature, got: Tensors, casts: Mapping[str, str]) -> tuple[Tensors, tuple[str, ...]]:
     """Undo the runtime's declared casts on outputs, value preserving, and say which were undone."""
     out, notes = dict(got), []

@@ -37,7 +37,8 @@ class VerdictError(ExporterError):
 class Report:
     """What was planned, what came of it, and where it ran.
 
-    `required` names the runtimes that may not be missing; `environment` holds tool, platform and runtime facts.
+    `required` names the runtimes that may not be missing; `dead` the outputs whose reference holds no finite value in
+    any case; `environment` holds tool, platform and runtime facts.
     """
 
     bundle: Bundle
@@ -45,6 +46,7 @@ class Report:
     results: Mapping[Cell, CellResult]
     environment: Json
     required: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -64,6 +66,7 @@ class Report:
             out.append(f"{len(lost)} planned cells have no outcome, the first is {lost[0]}")
         if extra:
             out.append(f"{len(extra)} outcomes were never planned, the first is {extra[0]}")
+        out += [f"{d} is not finite anywhere in the reference, so agreeing with it confirms nothing" for d in self.dead]
         red = [r for r in self.results.values() if isinstance(r.outcome, Mismatched | Failed)]
         if red:
             out.append(f"{len(red)} cells are red, the first is {red[0].cell}: {summary_line(red[0])}")

@@ -17,7 +17,7 @@ from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
 from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare
 from exporter.parity.environment import same_environment
-from exporter.parity.tolerance import Overrides, overridden, row_for
+from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
 from exporter.runtimes import Missing, Runtime
 from exporter.tensors import Tensors
@@ -119,6 +119,8 @@ class RuntimeSession:
                 continue
             handle: str | None = None
             suspect = False
+            # an artifact that keeps state is loaded anew for each case, as the reference was computed
+            stateful = signature in self._bundle.source.get("stateful", ())
             for cell in own:
                 loaded = handle if handle is not None else self._load(cell)
                 if not isinstance(loaded, str):
@@ -128,6 +130,9 @@ class RuntimeSession:
                 handle = loaded
                 outcome = self._run(cell, handle, signature)
                 if self._client is None or not self._client.alive:
+                    handle = None
+                if stateful and handle is not None:
+                    self._request("unload", self._limit("load"), handle=handle)
                     handle = None
                 suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
                 yield outcome
@@ -285,7 +290,9 @@ class RuntimeSession:
             got,
             self._references[(case.signature, case.name)],
             self._scale[signature.name],
-            lambda output: overridden(row.tolerance, self._options.overrides, output),
+            lambda output: overridden(
+                widened(row.tolerance, signature.output(output).dtype), self._options.overrides, output
+            ),
         )
         outcome: Outcome = Mismatched(comparison) if comparison.code else Passed(comparison)
         return CellResult(cell, outcome, elapsed, (*notes, *undone))

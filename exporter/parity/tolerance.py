@@ -57,6 +57,23 @@ def row_for(recipe: str, kind: str, *, same_environment: bool) -> Row:
     raise LookupError(f"no tolerance for recipe {recipe!r} in a runtime of kind {kind!r}; add a row to {TABLE.name}")
 
 
+# unit roundoff spacing (2^-p) of the floats that hold fewer digits than the table's float32 bounds assume
+_SPACING = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+_STEPS = 4  # a correct result may round the other way at a few layers of such a network
+
+
+def widened(tolerance: Tolerance, dtype: str) -> Tolerance:
+    """The tolerance of an output whose own dtype is coarser than the table's bound: four of its steps at least.
+
+    Two correct float16 results of 26.28 may differ by one step, 0.016: six times what the float32 bound allows.
+    """
+    least = _STEPS * _SPACING.get(dtype, 0.0)
+    if tolerance.rtol >= least and tolerance.atol >= least:
+        return tolerance
+    why = f"four steps of {dtype}, the output's own dtype; {tolerance.why}"
+    return Tolerance(max(tolerance.rtol, least), max(tolerance.atol, least), why)
+
+
 def overridden(tolerance: Tolerance, overrides: Overrides, output: str) -> Tolerance:
     """The tolerance of one output after the user's own values."""
     rtol = overrides.rtol.get(output, overrides.rtol.get(""))

@@ -14,22 +14,22 @@ from typing import Any
 from exporter.errors import SourceError
 
 
-def _walk(node: Any) -> Iterator[Mapping[str, Any]]:
+def walk(node: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(node, Mapping):
         if "class_name" in node:
             yield node
         for key, value in node.items():
             if key != "compile_config":  # models are loaded without their loss and metrics
-                yield from _walk(value)
+                yield from walk(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _walk(value)
+            yield from walk(value)
 
 
 def foreign_classes(config: Any) -> tuple[str, ...]:
     """Names in a Keras config that are not Keras' own: classes, and functions such as custom activations."""
     found = []
-    for node in _walk(config):
+    for node in walk(config):
         module, registered = node.get("module"), node.get("registered_name")
         name = str(node["class_name"])
         if name == "function":

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from exporter import reference
 from exporter.errors import SourceError
-from exporter.source.keras_file import check_classes, foreign_classes, keras_config
+from exporter.source.keras_file import check_classes, foreign_classes, keras_config, walk
 from exporter.source.keras_signature import keras_call, sanitize
 from exporter.source.source import NamedCall, Source, first_line
 from exporter.text import did_you_mean
@@ -63,8 +63,14 @@ def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | N
     if not isinstance(model, keras.Model):
         raise SourceError("not-a-model", f"expected a keras.Model, found an instance of {type(model).__name__}", "")
     call = keras_call(model, specs)
+    notes: tuple[str, ...] = ()
     try:
-        needs = foreign_classes(keras.saving.serialize_keras_object(model))
+        config = keras.saving.serialize_keras_object(model)
+        needs = foreign_classes(config)
+        notes = tuple(
+            f"layer {name!r} is called with training=True; in inference mode, as in model.predict, that has no effect"
+            for name in trained_at_inference(config)
+        )
     except Exception:  # a model whose get_config fails still traces; reloading it will say so in its own cell
         needs = (type(model).__name__,)
     return Source(
@@ -74,7 +80,18 @@ def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | N
         staging=staging,
         keras_model=model,
         needs_code=needs,
+        notes=notes,
     )
+
+
+def trained_at_inference(config: Any) -> list[str]:
+    """Names of layers that a functional model calls with training=True."""
+    return [
+        str(node.get("name"))
+        for node in walk(config)
+        for call in node.get("inbound_nodes") or ()
+        if isinstance(call, Mapping) and (call.get("kwargs") or {}).get("training") is True
+    ]
 
 
 def _tables(model: Any) -> Iterator[Any]:
@@ -194,7 +211,8 @@ def _module_functions(module: tf.Module) -> dict[str, Any]:
     for name in dir(type(module)):
         value = getattr(module, name, None)
         if getattr(value, "input_signature", None):
-            found[name] = value
+            # a signature of the name __call__ is hidden by some converters
+            found[SERVING if name == "__call__" else name] = value
     return found
 
 

@@ -74,6 +74,8 @@ def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
         "own": files,
         "ranges": {name: _ranges(source, name, own.get(name)) for name in source.calls},
         "needs_code": list(source.needs_code),
+        "stateful": [name for name in source.calls if source.is_stateful(name)],
+        "notes": list(source.notes),
     }
 
 

@@ -7,6 +7,7 @@ one continues with the very same weights.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import tensorflow as tf
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import NameMap, Signature
-from exporter.source.trace import FrozenGraph, freeze, named_function, signature_of
+from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
 
 Shapes = Mapping[str, tuple[int | None, ...]]
@@ -44,6 +45,7 @@ class Source:
     staging: Path
     keras_model: Any = None
     needs_code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
@@ -99,6 +101,10 @@ class Source:
             )
         return self._frozen[key]
 
+    def is_stateful(self, signature: str) -> bool:
+        """True when running the signature changes a variable."""
+        return any(op in graph_ops(self.concrete(signature)) for op in STATE_WRITES)
+
     def reference(self, signature: str, inputs: Tensors) -> Tensors:
         """The source's own outputs, eager on the CPU, in inference mode and in their own dtypes.
 
@@ -106,6 +112,10 @@ class Source:
             SourceError: the model itself cannot run these inputs.
         """
         call = self.calls[signature]
+        # every case starts from the state the source was opened with
+        state = (
+            [(v, v.numpy()) for v in self.concrete(signature).graph.variables] if self.is_stateful(signature) else []
+        )
         try:
             with tf.device("/CPU:0"):
                 tensors = {n: tf.constant(inputs[n], s.dtype) for n, s in call.specs.items()}
@@ -116,6 +126,9 @@ class Source:
                 f"the source itself fails on these inputs of signature {signature!r}: {first_line(error)}",
                 "give inputs the model accepts with --inputs, or bounds with --range",
             ) from error
+        finally:
+            for variable, value in state:
+                variable.assign(value)
         out: Tensors = {}
         for name, tensor in results.items():
             array = tensor.numpy()
@@ -131,8 +144,12 @@ class Source:
 
 
 def first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    """What an exception says in one line: Keras' reason behind its "Exception encountered" line, without colours."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        return f"{lines[0]} {lines[1]}"[:400]
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def save_saved_model(source: Source, path: Path) -> None:

@@ -17,7 +17,7 @@ from exporter.formats import Refused
 from exporter.model import Signature, TensorSpec
 
 # ops that change state: freezing would turn what they write into a constant
-_STATE_WRITES = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterUpdate")
+STATE_WRITES = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterUpdate")
 _TABLES = ("HashTableV2", "LookupTableFindV2", "MutableHashTableV2", "LookupTableSizeV2")
 # protobuf cannot carry a graph of 2 GiB; leave room for the nodes themselves
 _FREEZE_LIMIT = 2**31 - 2**25
@@ -89,7 +89,7 @@ def freeze(concrete: Any, *, lower_control_flow: bool) -> FrozenGraph:
         Refused: the graph writes state, uses lookup tables, or is too large to freeze.
     """
     ops = graph_ops(concrete)
-    for op in _STATE_WRITES:
+    for op in STATE_WRITES:
         if op in ops:
             raise Refused(
                 f"node {ops[op]!r} ({op}) changes a variable, and this format turns variables into constants; "

@@ -383,3 +383,16 @@ def test_the_current_directory_is_no_destination(tmp_path: Path, monkeypatch: py
             check_destination(destination)
         assert caught.value.code == "occupied"
     check_destination(Path("below"))
+
+
+def test_files_of_the_user_beside_a_bundle_are_not_deleted(tmp_path: Path) -> None:
+    destination = tmp_path / "bundle"
+    destination.mkdir()
+    (destination / "bundle.json").write_text("{}")
+    check_destination(destination)
+    (destination / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match=r"notes\.txt"):
+        check_destination(destination)
+    (tmp_path / "link").symlink_to(destination)
+    with pytest.raises(BundleError, match="symbolic link"):
+        check_destination(tmp_path / "link")

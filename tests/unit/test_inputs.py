@@ -207,3 +207,9 @@ def test_csv_that_is_no_table_of_numbers(tmp_path: Path, text: str, words: str) 
     found = error(write(tmp_path / "f.csv", text))
     assert found.code == "inputs-unreadable"
     assert words in found.message
+
+
+def test_a_csv_without_a_header_does_not_lose_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2,3,4\n5,6,7,8\n")
+    with pytest.raises(InputsError, match="expected a header"):
+        read_inputs(str(tmp_path / "x.csv"), [Signature("s", (TensorSpec("x", "float32", (None, 4)),), OUT)])

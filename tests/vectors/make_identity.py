@@ -167,6 +167,8 @@ def main() -> None:
     write(MODELS / "two-signatures.tflite", tflite.two_signatures())
     write(MODELS / "transpose.tflite", tflite.transpose())
     write(MODELS / "rows.tflite", tflite.rows())
+    write(MODELS / "same-tensors.tflite", tflite.same_tensors())
+    write(MODELS / "no-op.tflite", tflite.no_op())
     write(MODELS / "flatten.tflite", tflite.flatten(summed=True))
     write(MODELS / "flatten-output.tflite", tflite.flatten(summed=False))
 

@@ -158,6 +158,40 @@ def rows() -> bytes:
     return file.bytes()
 
 
+def same_tensors() -> bytes:
+    """Outputs that are inputs or share a tensor: `twice`, `again` = p + p; `sum` = p + p + q; `q`, `echo` = p; `p` = q.
+
+    The subgraph lists its outputs in another order than the signature, and `other` is x + x in a subgraph of its own.
+    """
+    file = TfliteFile()
+    kind = schema.TensorType.FLOAT32
+    add = (schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+    graph = file.subgraph()
+    x, y = (file.tensor(graph, name, kind, (-1, 2)) for name in ("x", "y"))
+    file.op(graph, schema.BuiltinOperator.ADD, (x, x), y, add)
+    graph.inputs, graph.outputs = [x], [y]
+    file.signature("other", {"x": x}, {"y": y})
+
+    graph = file.subgraph()
+    p, q, twice, total = (file.tensor(graph, name, kind, (-1, 2)) for name in ("p", "q", "twice", "sum"))
+    file.op(graph, schema.BuiltinOperator.ADD, (p, p), twice, add)
+    file.op(graph, schema.BuiltinOperator.ADD, (twice, q), total, add)
+    graph.inputs, graph.outputs = [p, q], [p, total, q, twice, p, twice]
+    outputs = {"q": p, "twice": twice, "sum": total, "again": twice, "p": q, "echo": p}
+    file.signature("serving_default", {"p": p, "q": q}, outputs)
+    return file.bytes()
+
+
+def no_op() -> bytes:
+    """float32[?,2] and float32[?,3], of which the second is the output."""
+    file = TfliteFile()
+    graph = file.subgraph()
+    p, q = (file.tensor(graph, name, schema.TensorType.FLOAT32, (-1, size)) for name, size in (("p", 2), ("q", 3)))
+    graph.inputs, graph.outputs = [p, q], [q]
+    file.signature("serving_default", {"p": p, "q": q}, {"b": q})
+    return file.bytes()
+
+
 def flatten(*, summed: bool) -> bytes:
     """float32[?,2,3] flattened by a shape that is computed from the input, as Keras' Flatten is converted.
 

@@ -1,5 +1,6 @@
 /**
- * Make .tflite files runnable in LiteRT.js: concrete shapes for dynamic ones, and a refusal where that cannot work.
+ * Make .tflite files runnable in LiteRT.js: concrete shapes for dynamic ones, outputs that are tensors of their own,
+ * and a refusal where that cannot work.
  *
  * LiteRT.js runs a model at the shapes its file states. A -1 (dynamic dimension) in an input is refused; at the lower
  * level that we use, sizes that do not fit give garbage or a trap, rarely an error. The dimensions are plain int32
@@ -144,6 +145,44 @@ export function specialise(bytes, shapes) {
     }
   }
   return copy;
+}
+
+/**
+ * The file without those outputs of a signature's subgraph that are inputs or were listed before.
+ *
+ * LiteRT.js makes a buffer for each listed output and moves the tensor there. An input so loses the values that were
+ * fed, also for the ops that read it; a tensor listed twice gets two buffers and one name. A dropped output equals an
+ * input or an output that is still there.
+ * @param {Uint8Array} bytes
+ * @param {TfliteFile} file
+ * @param {Signature} signature
+ * @returns {Uint8Array} `bytes`, or a copy with everything at the same offsets
+ */
+export function distinctOutputs(bytes, file, signature) {
+  const { inputs, outputs, at } = file.subgraphs[signature.subgraph];
+  const named = file.signatures.filter(({ subgraph }) => subgraph === signature.subgraph);
+  const copy = Uint8Array.from(bytes);
+  const view = new DataView(copy.buffer);
+  let dropped = false;
+  /**
+   * @param {number} vector where it starts: its length, then its elements
+   * @param {number[]} tensors that the elements stand for
+   * @param {number} drift what an element grows by for each place that it moves forward
+   */
+  const shorten = (vector, tensors, drift) => {
+    const kept = [...tensors.keys()].filter((i) => !inputs.includes(tensors[i]) && tensors.indexOf(tensors[i]) === i);
+    if (kept.length === tensors.length) return;
+    dropped = true;
+    view.setUint32(vector, kept.length, true);
+    kept.forEach((from, to) => {
+      const element = view.getUint32(vector + 4 + 4 * from, true) + drift * (from - to);
+      view.setUint32(vector + 4 + 4 * to, element, true);
+    });
+  };
+  shorten(at.outputs, outputs, 0);
+  // tables are referred to by offsets from the element itself
+  for (const { outputs: entries, at: start } of named) shorten(start.outputs, [...entries.values()], 4);
+  return dropped ? copy : bytes;
 }
 
 /** @param {TfliteTensor} tensor */

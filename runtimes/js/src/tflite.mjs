@@ -9,9 +9,10 @@
  *   at: {shape: number, signature: number}}} TfliteTensor
  *   `at`: byte offsets of the vectors `shape` and `shape_signature`, 0 where absent
  * @typedef {{code: number, inputs: number[], outputs: number[]}} Op `code`: schema.fbs BuiltinOperator
- * @typedef {{key: string, subgraph: number, inputs: Map<string, number>, outputs: Map<string, number>}} Signature
- *   names -> indices into the tensors of the subgraph
- * @typedef {{tensors: TfliteTensor[], ops: Op[]}} Subgraph
+ * @typedef {{key: string, subgraph: number, inputs: Map<string, number>, outputs: Map<string, number>,
+ *   at: {outputs: number}}} Signature
+ *   names -> indices into the tensors of the subgraph, in the file's order; `at`: byte offset of the vector, or 0
+ * @typedef {{tensors: TfliteTensor[], inputs: number[], outputs: number[], ops: Op[], at: {outputs: number}}} Subgraph
  * @typedef {{signatures: Signature[], subgraphs: Subgraph[]}} TfliteFile
  */
 import { WorkerError } from './runtime.mjs';
@@ -39,17 +40,21 @@ export function readTflite(bytes, where) {
     const codes = model.tables(1).map((code) => Math.max(code.number(0, 'Int8'), code.number(3, 'Int32')));
     const subgraphs = model.tables(2).map((subgraph) => ({
       tensors: subgraph.tables(0).map((tensor) => readTensor(tensor, filled)),
+      inputs: subgraph.integers(subgraph.vector(1)),
+      outputs: subgraph.integers(subgraph.vector(2)),
       ops: subgraph.tables(3).map((operator) => ({
         code: codes[operator.number(0)],
         inputs: operator.integers(operator.vector(1)),
         outputs: operator.integers(operator.vector(2)),
       })),
+      at: { outputs: subgraph.vector(2) },
     }));
     const signatures = model.tables(7).map((signature) => ({
       key: signature.text(2),
       subgraph: signature.number(4),
       inputs: readTensorMap(signature.tables(0)),
       outputs: readTensorMap(signature.tables(1)),
+      at: { outputs: signature.vector(1) },
     }));
     for (const { key, subgraph, inputs, outputs } of signatures) {
       const tensors = subgraphs[subgraph]?.tensors ?? [];
@@ -89,7 +94,11 @@ function readTensor(table, filled) {
 }
 
 /** @param {Table[]} tables schema.fbs: TensorMap */
-const readTensorMap = (tables) => new Map(tables.map((entry) => [entry.text(0), entry.number(1)]));
+function readTensorMap(tables) {
+  const map = new Map(tables.map((entry) => [entry.text(0), entry.number(1)]));
+  if (map.size !== tables.length) throw new RangeError('a signature has two inputs or two outputs of one name');
+  return map;
+}
 
 /** One flatbuffers table: a start, and a vtable that says at which offset each field lies. */
 class Table {

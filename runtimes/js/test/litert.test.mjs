@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { concreteShapes, specialise } from '../src/tflite-shapes.mjs';
+import { concreteShapes, distinctOutputs, specialise } from '../src/tflite-shapes.mjs';
 import { readTflite } from '../src/tflite.mjs';
 import { Worker, float32, vector } from './harness.mjs';
 
@@ -82,6 +82,49 @@ test('shapes computed while the model runs: an intermediate one works, an output
     refused.unsupported.reason,
     /output 'flat' comes from a RESHAPE whose size is computed while the model runs/,
   );
+});
+
+test('outputs that are inputs, and tensors with two names', async () => {
+  const { handle, outputs } = (await worker.load(vector('models/same-tensors.tflite'), 'tflite')).ok;
+  assert.deepEqual(
+    outputs.map((/** @type {any} */ { name, shape }) => [name, shape]),
+    ['q', 'twice', 'sum', 'again', 'p', 'echo'].map((name) => [name, [null, 2]]),
+  );
+  for (const batch of [1, 3, 2]) {
+    const p = Array.from({ length: 2 * batch }, (_, i) => i + 1);
+    const q = p.map((value) => 100 * value);
+    const result = await worker.run(handle, { q: float32([batch, 2], q), p: float32([batch, 2], p) });
+    const twice = p.map((value) => 2 * value);
+    // p is read by an op and is an output; the input q is the output p, and the input p is the output q
+    const expected = { q: p, twice, sum: p.map((value) => 102 * value), again: twice, p: q, echo: p };
+    for (const [name, numbers] of Object.entries(expected)) {
+      assert.deepEqual(result.outputs?.get(name)?.shape, [batch, 2]);
+      assert.deepEqual(values(result, name), numbers, name);
+    }
+  }
+});
+
+test('a model of no op, whose output is one of its inputs', async () => {
+  const { handle } = (await worker.load(vector('models/no-op.tflite'), 'tflite')).ok;
+  for (const batch of [2, 1, 4]) {
+    const q = Array.from({ length: 3 * batch }, (_, i) => i - 2.5);
+    const p = float32([batch, 2], new Array(2 * batch).fill(7));
+    assert.deepEqual(values(await worker.run(handle, { p, q: float32([batch, 3], q) }), 'b'), q);
+  }
+});
+
+test('dropping outputs keeps the rest of the file, and a file without such outputs is not copied', () => {
+  const bytes = readFileSync(vector('models/same-tensors.tflite'));
+  const file = readTflite(bytes, 'same');
+  const [other, signature] = file.signatures;
+  const again = readTflite(distinctOutputs(bytes, file, signature), 'copy');
+  const left = ['twice', 'sum'].map((name) => /** @type {const} */ ([name, Number(signature.outputs.get(name))]));
+  assert.deepEqual(again.signatures, [other, { ...signature, outputs: new Map(left) }]);
+  assert.deepEqual(again.subgraphs, [
+    file.subgraphs[0],
+    { ...file.subgraphs[1], outputs: left.map(([, index]) => index).reverse() },
+  ]);
+  assert.equal(distinctOutputs(bytes, file, other), bytes);
 });
 
 test('what is no .tflite file is refused in words, whatever is cut off', async () => {

@@ -10,7 +10,7 @@ import pytest
 from exporter.formats import Format
 from exporter.formats.registry import formats
 from exporter.model import Tolerance
-from exporter.parity.tolerance import TABLE, Overrides, overridden, row_for, rows
+from exporter.parity.tolerance import TABLE, Overrides, overridden, row_for, rows, widened
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtimes
 
@@ -94,3 +94,15 @@ def test_a_negative_tolerance_is_refused(rtol: float, atol: float) -> None:
 
 def test_the_rule_in_words() -> None:
     assert Tolerance(1e-4, 1e-5, "").text == "rtol 0.0001, atol 1e-05·S"
+
+
+def test_an_output_of_fewer_digits_gets_steps_of_its_own() -> None:
+    tight = Tolerance(1e-4, 1e-4, "float32")
+    assert widened(tight, "float32") is tight
+    assert widened(tight, "float64") is tight
+    half = widened(tight, "float16")
+    assert (half.rtol, half.atol) == (4 * 2.0**-10, 4 * 2.0**-10)
+    assert "float16" in half.why
+    assert widened(tight, "bfloat16").rtol > half.rtol
+    wide = Tolerance(0.1, 0.1, "user")
+    assert widened(wide, "bfloat16") is wide

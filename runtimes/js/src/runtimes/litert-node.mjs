@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { CompiledModel, startLiteRt } from '../litert.mjs';
 import { Unsupported, WorkerError, timed, versionsOf } from '../runtime.mjs';
 import { bytesOf, describe, fromBytes } from '../tensor.mjs';
-import { checkOutputs, concreteShapes, specialise } from '../tflite-shapes.mjs';
+import { checkOutputs, concreteShapes, distinctOutputs, specialise } from '../tflite-shapes.mjs';
 import { readTflite } from '../tflite.mjs';
 
 const KEPT = 4;
@@ -48,6 +48,10 @@ class TfliteModel {
   #signature;
   /** @type {Map<string, CompiledModel>} by input shapes, least recently used first */
   #compiled = new Map();
+  /** @type {Map<number, string>} tensor index -> the input that feeds it */
+  #fedAs;
+  /** @type {Map<number, string>} tensor index -> the first of its output names, which LiteRT.js is left with */
+  #readAs;
 
   /**
    * @param {Uint8Array} bytes
@@ -63,9 +67,11 @@ class TfliteModel {
       throw new WorkerError('unknown-signature', `${where} has no signature '${key}'; it has ${keys}`);
     }
     checkOutputs(this.#file, signature);
-    this.#bytes = bytes;
+    this.#bytes = distinctOutputs(bytes, this.#file, signature);
     this.#key = key;
     this.#signature = signature;
+    this.#fedAs = new Map([...signature.inputs].map(([name, index]) => [index, name]));
+    this.#readAs = new Map([...signature.outputs].reverse().map(([name, index]) => [index, name]));
     const { tensors } = subgraphs[signature.subgraph];
     /** @param {[string, number]} entry */
     const toSpec = ([name, index]) => ({ name, dtype: tensors[index].dtype, shape: tensors[index].shape });
@@ -100,7 +106,9 @@ class TfliteModel {
     /** @type {Map<string, Tensor>} */
     const outputs = new Map();
     for (const { name, dtype, shape } of this.outputs) {
-      const output = raw.get(name);
+      const index = /** @type {number} */ (this.#signature.outputs.get(name));
+      const fed = this.#fedAs.get(index);
+      const output = fed === undefined ? raw.get(this.#readAs.get(index) ?? name) : feeds.get(fed);
       if (output === undefined)
         throw new WorkerError('no-output', `LiteRT.js returned nothing for the output '${name}'`);
       if (output.shape.length !== shape.length || shape.some((dim, i) => dim !== null && dim !== output.shape[i])) {

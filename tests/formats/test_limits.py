@@ -1,0 +1,126 @@
+"""Models at the edge of a format: what cannot be reloaded, keeps state or is broken itself is said before it hurts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MODELS = """
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers as L
+
+keras.utils.set_random_seed(3)
+
+
+class Counter(tf.Module):
+    def __init__(self):
+        self.count = tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def __call__(self, x):
+        return {"y": x + self.count.assign_add(1.0)}
+
+
+def counter():
+    return Counter()
+
+
+def functional(build, **kwargs):
+    x = keras.Input((4,), name="x", **kwargs)
+    return keras.Model(x, build(x), name="edge")
+
+
+def operations():
+    return functional(lambda x: keras.ops.sum(L.Dense(3)(x), axis=1, keepdims=True))
+
+
+def lambda_layer():
+    return functional(lambda x: L.Lambda(lambda t: t * 2)(L.Dense(3)(x)))
+
+
+def trained():
+    return functional(lambda x: L.Dense(2)(L.Dropout(0.5, name="drop")(x, training=True)))
+
+
+def broken():
+    model = functional(lambda x: L.Dense(2, name="y")(x))
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    return model
+
+
+def one_name():
+    x = keras.Input((4,), name="x")
+    return keras.Model({"x": x}, {"x": L.Dense(3)(x)})
+"""
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("edge") / "edge.py"
+    path.write_text(MODELS)
+    return path
+
+
+def convert(module: Path, name: str, *to: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and report of one conversion to some recipes of the default kind (not named explicitly)."""
+    recipes = [word for recipe in to for word in ("--to", recipe)]
+    command = [sys.executable, "-m", "exporter", "convert", f"{module}:{name}", *recipes, "--json", "-q"]
+    done = subprocess.run(
+        [*command, "-o", str(module.parent / name)], capture_output=True, text=True, timeout=300, env=dict(os.environ)
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def artifact(report: dict[str, Any], recipe: str) -> dict[str, Any]:
+    return next(a for a in report["artifacts"] if a["recipe"] == recipe)
+
+
+def test_a_module_with_state_starts_every_case_afresh(module: Path) -> None:
+    status, report = convert(module, "counter", "saved-model", "onnx")
+    assert [s["name"] for s in report["signatures"]] == ["serving_default"], "__call__ is an ordinary signature"
+    assert {c["outcome"] for c in report["cells"] if c["recipe"] == "saved-model"} == {"passed"}
+    assert "changes a variable" in artifact(report, "onnx")["reason"]
+    assert status == 1, "onnx was named"
+    from exporter.bundle import Bundle
+
+    bundle = Bundle.load(module.parent / "counter")
+    for case in bundle.cases:
+        outputs, inputs = bundle.expected(case)["y"], bundle.inputs(case)["x"]
+        assert (outputs == inputs + 1).all(), case.name
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("operations", "h5"), ("lambda_layer", "keras"), ("lambda_layer", "h5")])
+def test_what_keras_cannot_load_again_is_refused(module: Path, name: str, recipe: str) -> None:
+    _, report = convert(module, name, recipe, "saved-model")
+    found = artifact(report, recipe)
+    assert found["status"] == "refused"
+    assert "cannot load and run it" in found["reason"]
+    assert "saved-model" in found["reason"]
+    assert {c["outcome"] for c in report["cells"] if c["recipe"] == "saved-model"} == {"passed"}
+
+
+def test_a_layer_called_in_training_mode_is_noted(module: Path) -> None:
+    status, report = convert(module, "trained", "saved-model")
+    assert status == 0
+    assert any("'drop' is called with training=True" in note for note in report["summary"]["notes"])
+
+
+def test_agreeing_with_nothing_but_nan_confirms_nothing(module: Path) -> None:
+    status, report = convert(module, "broken", "onnx")
+    assert {c["outcome"] for c in report["cells"]} == {"passed"}
+    assert status == 1
+    assert "'y' is not finite anywhere" in report["summary"]["problems"][0]
+
+
+def test_onnx_has_one_name_space(module: Path) -> None:
+    _, report = convert(module, "one_name", "onnx", "tflite")
+    assert "names both an input and an output" in artifact(report, "onnx")["reason"]
+    assert {c["outcome"] for c in report["cells"] if c["recipe"] == "tflite"} == {"passed"}
