@@ -299,10 +299,13 @@ def test_an_interrupt_kills_every_worker_and_leaves_no_files(
     program = tmp_path / "verify.py"
     program.write_text(
         textwrap.dedent(f"""
+        import signal
         from pathlib import Path
         from exporter import api
         from exporter.parity.session import RunOptions
         from exporter.reference import load_module
+        # a shell starts background jobs with SIGINT ignored, and Python keeps that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         tiny = load_module(Path({str(FAKES / "tiny.py")!r}))
         tiny.write(Path("bundle"))
         api.verify("bundle", runtime=["fake-hang", "fake-late", "fake-correct"], run_options=RunOptions(timeout=500))
