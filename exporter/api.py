@@ -272,7 +272,7 @@ def train(
     import shutil
 
     from exporter import reference
-    from exporter.conversion import train_reference
+    from exporter.source_worker import train_reference
 
     if name not in reference.names():
         raise UsageError(
@@ -400,7 +400,7 @@ def inspect(path: PathLike, *, timeout: float | None = None, progress: Progress 
     Returns:
         {"title", "format", "bytes", "signatures", "ops", "dtypes", "quantization", "facts"}.
     """
-    from exporter.conversion import inspect_path
+    from exporter.source_worker import inspect_path
 
     progress(f"reading {path}")
     return inspect_path(Path(path), timeout or 300.0)

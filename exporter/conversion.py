@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import exporter
-from exporter import reference, tensors
-from exporter.artifact_path import identify
+from exporter import tensors
 from exporter.bundle import Bundle
-from exporter.errors import BundleError, ExporterError, SourceError, WorkerFailure
+from exporter.errors import BundleError, SourceError, WorkerFailure
 from exporter.formats import Format
 from exporter.formats.registry import default_recipes, format_named, formats, parse_recipe, resolved_options
 from exporter.inputs import is_function, read_inputs
 from exporter.model import Artifact, Case, Entry, Json, Recipe, Signature
 from exporter.parity.cases import CaseInputs, CaseOptions, check_ranges, make_cases
 from exporter.parity.environment import cpu
-from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
+from exporter.protocol.client import NotSupported, Ok, RemoteError
 from exporter.source_spec import SourceSpec
+from exporter.source_worker import WorkerSession, remote_error, way_on
 from exporter.tensors import Tensors
 from exporter.text import last_words
 
@@ -44,36 +43,6 @@ class ConvertOptions:
     train: bool = True
     timeout: float | None = None
     cases: CaseOptions = field(default_factory=CaseOptions)
-
-
-class Session(Protocol):
-    """Something that answers the source worker's ops."""
-
-    def request(self, op: str, **fields: Any) -> Ok | NotSupported | RemoteError: ...
-    def close(self) -> None: ...
-
-
-class WorkerSession:
-    """The source in a process of its own. Its temporary files go to `scratch`: a killed process removes none."""
-
-    def __init__(self, log: Path, scratch: Path, timeout: float) -> None:
-        argv = [sys.executable, "-X", "faulthandler", "-m", "exporter.workers.source"]
-        self._client = Client(argv, log, {"TMPDIR": str(scratch)})
-        self._timeout = timeout
-
-    def request(self, op: str, **fields: Any) -> Ok | NotSupported | RemoteError:
-        return self._client.request(op, self._timeout, **fields)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def kill(self) -> None:
-        self._client.kill()
-
-    @property
-    def peak_bytes(self) -> int:
-        """Largest resident memory of the worker; 0 while it runs."""
-        return self._client.peak_bytes
 
 
 def choose_recipes(to: Sequence[str] | None) -> list[tuple[Recipe, bool]]:
@@ -175,7 +144,7 @@ class Converter:
             reply = self._worker.request(op, **fields)
         except WorkerFailure as failure:
             raise SourceError(
-                failure.code, f"{_DOING.get(op, op)} failed: {failure.message}", _way_on(failure)
+                failure.code, f"{_DOING.get(op, op)} failed: {failure.message}", way_on(failure)
             ) from failure
         if isinstance(reply, Ok):
             return reply.value
@@ -313,11 +282,6 @@ class Converter:
         return artifact
 
 
-def _way_on(failure: WorkerFailure) -> str:
-    """What to do about a worker that did not answer."""
-    return "give it longer with --timeout SECONDS" if failure.stage == "timeout" else last_words(failure.tail)
-
-
 def _disk_full(doing: str, message: str) -> BundleError:
     return BundleError(
         "disk-full",
@@ -333,11 +297,6 @@ def _check_keras_file(path: Path, options: ConvertOptions) -> None:
     config = keras_config(path)
     if options.custom is None:
         check_classes(path, config, {})
-
-
-def remote_error(reply: RemoteError) -> ExporterError:
-    """The user's error behind a worker's error record."""
-    return SourceError(reply.code, reply.message, reply.hint)
 
 
 def _examples(cases: Iterable[Case], root: Path) -> Json:
@@ -405,38 +364,3 @@ def write_bundle(
     )
     bundle.save()
     return bundle
-
-
-def _one_worker(module: str, scratch: Path, timeout: float, op: str, **fields: Any) -> Json:
-    """One request to a short-lived worker. Raises `ExporterError`."""
-    argv = [sys.executable, "-X", "faulthandler", "-m", f"exporter.workers.{module}"]
-    client = Client(argv, scratch / "log", {"TMPDIR": str(scratch)})
-    try:
-        reply = client.request(op, timeout, **fields)
-    except WorkerFailure as failure:
-        raise SourceError(failure.code, failure.message, _way_on(failure)) from failure
-    except BaseException:
-        client.kill()  # a polite goodbye would wait for the worker's answer
-        raise
-    client.close()
-    if isinstance(reply, Ok):
-        return reply.value
-    if isinstance(reply, NotSupported):
-        raise SourceError("unsupported", reply.reason)
-    raise remote_error(reply)
-
-
-def train_reference(name: str, scratch: Path, timeout: float) -> Json:
-    """Train a reference model in a source worker; its files are in `scratch/staging`. Returns the facts."""
-    staging = scratch / "staging"
-    staging.mkdir()
-    spec = {"kind": "reference", "path": str(reference.path_of(name)), "name": name, "train": True}
-    return dict(_one_worker("source", scratch, timeout, "open", spec=spec, staging=str(staging))["facts"])
-
-
-def inspect_path(path: Path, timeout: float) -> Json:
-    """Facts of an artifact or bundle, read in a process of its own (some formats need TensorFlow)."""
-    if not (path / "bundle.json").is_file():
-        identify(path)
-    with tempfile.TemporaryDirectory(prefix="exporter-inspect-") as scratch:
-        return _one_worker("inspect", Path(scratch), timeout, "inspect", path=str(path.absolute()))

@@ -78,5 +78,6 @@ FORMAT = Format(
     title="TF.js layers model",
     write=write,
     order=20,
+    needs_model=True,
     options={"shard-size": SHARD_SIZE},
 )
