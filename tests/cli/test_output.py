@@ -15,6 +15,7 @@ from exporter.formats.registry import formats
 from exporter.runtimes.registry import runtimes
 from exporter.source.keras_file import keras_config
 
+BROKEN = Path(__file__).with_name("broken")
 SCHEMA = json.loads((Path(exporter.parity.__file__).parent / "report.v1.schema.json").read_text())
 
 
@@ -89,11 +90,17 @@ def test_a_broken_plugin_is_a_visible_row(cli: Any, plugins: str) -> None:
 
 
 def test_runtimes_are_really_started(cli: Any) -> None:
-    found = {r["name"]: r for r in cli("runtimes", "--json").json}
+    """A TensorFlow that cannot be imported costs the runtimes that need it; each says why."""
+    found = {r["name"]: r for r in cli("runtimes", "--json", PYTHONPATH=str(BROKEN)).json}
     assert set(found) == set(runtimes())
-    broken = {name: r["reason"] for name, r in found.items() if r["status"] != "works"}
-    assert not broken
-    assert all(r["versions"] and r["formats"] for r in found.values())
+    for name, row in found.items():
+        assert row["formats"]
+        if name in ("keras", "tensorflow", "tensorflow-session"):
+            assert row["status"] == "broken"
+            assert "ImportError: this TensorFlow was built for another processor" in row["reason"]
+        else:
+            assert (row["status"], row["reason"]) == ("works", "")
+            assert row["versions"]
 
 
 def test_doctor_gives_the_fix_for_a_missing_node(cli: Any) -> None:

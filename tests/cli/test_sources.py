@@ -92,7 +92,7 @@ def outcomes(model, name, to):
     }}
 
 print(json.dumps([
-    outcomes(models.functional(), "functional", ["keras"]),
+    outcomes(models.functional(), "functional", ["tfjs-layers"]),
     outcomes(models.custom_layer(), "custom", ["keras", "onnx"]),
     outcomes(models.subclassed(), "subclassed", ["h5"]),
 ]))
@@ -105,7 +105,10 @@ def test_model_objects(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     functional, custom, subclassed = json.loads(done.stdout.splitlines()[-1])
 
-    assert functional["cells"] == [["keras", "keras", "passed", ""]]
+    assert functional["cells"] == [
+        ["tfjs-layers", "tfjs-node-cpu", "passed", ""],
+        ["tfjs-layers", "tfjs-node-wasm", "passed", ""],
+    ]
     assert functional["inputs"] == ["features"]
     assert (functional["kind"], functional["verdict"]) == ("object", "passed")
 

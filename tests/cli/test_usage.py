@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "range-order": (["convert", "linear-spark", "--range", "x:2:1"], ["the low end is above the high end"]),
     "samples": (["convert", "linear-spark", "--samples", "0"], ["--samples", "x>=1"]),
     "rtol": (["verify", "bundle", "--rtol", "tight"], ["--rtol", "'tight'", "a number or OUTPUT:NUMBER"]),
-    "atol": (["verify", "bundle", "--atol", "scores:-1"], ["--atol", "cannot be negative"]),
+    "atol": (["verify", "bundle", "--atol", "scores:-1"], ["--atol", "at least 0"]),
     "timeout": (["verify", "bundle", "--timeout", "0"], ["--timeout"]),
     "report": (["convert", "linear-spark", "--report", "xml=r.xml"], ["--report", "json=PATH or html=PATH"]),
     "bundle": (["verify", "absent"], ["there is no directory absent"]),
