@@ -13,9 +13,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from exporter.api import compare_files, convert, inspect, run, train, verify
     from exporter.bundle import Bundle
+    from exporter.conversion import ConvertOptions
     from exporter.errors import ExporterError
     from exporter.model import Recipe, Signature, TensorSpec, Tolerance
+    from exporter.parity.cases import CaseOptions
     from exporter.parity.report import Report
+    from exporter.parity.session import RunOptions
 
 _PUBLIC = {
     "convert": "exporter.api",
@@ -31,9 +34,12 @@ _PUBLIC = {
     "TensorSpec": "exporter.model",
     "Recipe": "exporter.model",
     "ExporterError": "exporter.errors",
+    "ConvertOptions": "exporter.conversion",
+    "CaseOptions": "exporter.parity.cases",
+    "RunOptions": "exporter.parity.session",
 }
 __all__ = [
-    "Bundle", "ExporterError", "Recipe", "Report", "Signature", "TensorSpec", "Tolerance", "compare_files", "convert",
+    "Bundle", "CaseOptions", "ConvertOptions", "ExporterError", "Recipe", "Report", "RunOptions", "Signature", "TensorSpec", "Tolerance", "compare_files", "convert",
     "inspect", "run", "train", "verify",
 ]  # fmt: skip
 

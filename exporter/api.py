@@ -49,7 +49,7 @@ def convert(
     require: Sequence[str] = (),
     run_options: RunOptions | None = None,
     progress: Progress = _silent,
-) -> tuple[Bundle, Report | None]:
+) -> Bundle:
     """Convert a source to every recipe and, unless told not to, run every artifact and compare.
 
     Args:
@@ -60,7 +60,7 @@ def convert(
         runtime, require: as in `verify`.
 
     Returns:
-        the published bundle, and the report (None without verification).
+        the published bundle; its `report` is the verdict (None without verification).
 
     Raises:
         ExporterError: the source, the inputs or the destination cannot be used. An existing bundle is untouched.
@@ -100,7 +100,7 @@ def convert(
             )
         progress(f"done in {time.monotonic() - began:.1f} s")
         publish(bundle.root, destination)
-    return replace(bundle, root=destination), report
+    return replace(bundle, root=destination, report=report)
 
 
 def verify(

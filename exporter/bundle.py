@@ -19,12 +19,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter import tensors
 from exporter.errors import BundleError
 from exporter.model import Artifact, Case, FileFact, Json, Signature
 from exporter.tensors import Tensors
+
+if TYPE_CHECKING:
+    from exporter.parity.report import Report
 
 VERSION = 1
 _HASHED = ("artifacts", "cases", "references")
@@ -33,7 +36,10 @@ _RENAME_EXCHANGE = 2
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded, verified bundle. `source`, `reference` and `tool` are facts for the report."""
+    """A loaded, verified bundle. `source`, `reference` and `tool` are facts for the report.
+
+    `report` is the verdict of the conversion that made it; None without verification and after loading.
+    """
 
     root: Path
     source: Json
@@ -43,6 +49,7 @@ class Bundle:
     artifacts: tuple[Artifact, ...]
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
+    report: Report | None = None
 
     def signature(self, name: str) -> Signature:
         return next(s for s in self.signatures if s.name == name)

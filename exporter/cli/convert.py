@@ -48,7 +48,7 @@ def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
         ),
     )
     with output.progress(quiet=given["quiet"]) as show:
-        bundle, report = api.convert(
+        bundle = api.convert(
             source,
             given["output"],
             to=to,
@@ -65,6 +65,7 @@ def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
             ),
             progress=show,
         )
+    report = bundle.report
     if report is None:
         failed = [a for a in bundle.artifacts if a.status == "failed" or (a.status == "refused" and a.explicit)]
         if given["as_json"]:

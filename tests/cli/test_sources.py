@@ -82,7 +82,8 @@ sys.path.insert(0, {models!r})
 import models, exporter
 
 def outcomes(model, name, to):
-    bundle, report = exporter.convert(model, name, to=to, runtime=())
+    bundle = exporter.convert(model, name, to=to)
+    report = bundle.report
     shown = report.to_json()
     return {{
         "kind": shown["source"]["kind"],

@@ -54,7 +54,7 @@ def build():
 def good(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     root = tmp_path_factory.mktemp("mutations")
     (root / "model.py").write_text(textwrap.dedent(MODEL))
-    bundle, _ = api.convert(f"{root}/model.py:build", root / "good", to=sorted(KINDS), verify=False)
+    bundle = api.convert(f"{root}/model.py:build", root / "good", to=sorted(KINDS), verify=False)
     assert [a.status for a in bundle.artifacts] == ["written"] * len(KINDS)
     return bundle
 
