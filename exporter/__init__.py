@@ -39,9 +39,23 @@ _PUBLIC = {
     "RunOptions": "exporter.parity.session",
 }
 __all__ = [
-    "Bundle", "CaseOptions", "ConvertOptions", "ExporterError", "Recipe", "Report", "RunOptions", "Signature", "TensorSpec", "Tolerance", "compare_files", "convert",
-    "inspect", "run", "train", "verify",
-]  # fmt: skip
+    "Bundle",
+    "CaseOptions",
+    "ConvertOptions",
+    "ExporterError",
+    "Recipe",
+    "Report",
+    "RunOptions",
+    "Signature",
+    "TensorSpec",
+    "Tolerance",
+    "compare_files",
+    "convert",
+    "inspect",
+    "run",
+    "train",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
