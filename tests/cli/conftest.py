@@ -84,8 +84,9 @@ class Running:
         self.temporary.mkdir()
 
         def prepare() -> None:
-            # a job in the background of a shell starts with SIGINT ignored; a terminal's foreground job does not
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            # a shell's background job inherits SIGINT ignored, one under nohup SIGHUP; a terminal's foreground job neither
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             if limit:
                 import resource
 
