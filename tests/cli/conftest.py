@@ -84,7 +84,7 @@ class Running:
         self.temporary.mkdir()
 
         def prepare() -> None:
-            # a shell's background job inherits SIGINT ignored, one under nohup SIGHUP; a terminal's foreground job neither
+            # a shell's background job inherits SIGINT ignored, one under nohup SIGHUP too; a terminal's job neither
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             if limit:
