@@ -21,7 +21,7 @@ from exporter.model import Json, Signature, TensorSpec, Tolerance
 from exporter.outcome import CellResult, Comparison
 from exporter.parity.environment import cpu
 from exporter.parity.plan import NO_RUNTIME, plan
-from exporter.parity.report import Report
+from exporter.parity.report import Report, dead_outputs
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
@@ -213,17 +213,6 @@ def _store(report: Report, logs: Path, root: Path, progress: Progress) -> None:
     for log in sorted(logs.iterdir()):
         write_bytes(root / "logs" / log.name, log.read_bytes())
     write_reports(report, root)
-
-
-def dead_outputs(bundle: Bundle) -> tuple[str, ...]:
-    """Floating outputs that are NaN or infinite in every element of every case: a model that is broken itself."""
-    from exporter.parity.compare import all_non_finite
-
-    out = []
-    for signature in bundle.signatures:
-        expected = [bundle.expected(c) for c in bundle.cases if c.signature == signature.name]
-        out += [f"output {s.name!r}" for s in signature.outputs if all_non_finite([e[s.name] for e in expected])]
-    return tuple(out)
 
 
 def _environment(result: RunResult) -> Json:

@@ -25,6 +25,7 @@ from exporter.outcome import (
     Passed,
     Unsupported,
 )
+from exporter.parity.compare import all_non_finite
 
 VERSION = 1
 
@@ -162,6 +163,15 @@ class Report:
                 "notes": list(self.bundle.notes),
             },
         }
+
+
+def dead_outputs(bundle: Bundle) -> tuple[str, ...]:
+    """Floating outputs that are NaN or infinite in every element of every case: a model that is broken itself."""
+    out = []
+    for signature in bundle.signatures:
+        expected = [bundle.expected(c) for c in bundle.cases if c.signature == signature.name]
+        out += [f"output {s.name!r}" for s in signature.outputs if all_non_finite([e[s.name] for e in expected])]
+    return tuple(out)
 
 
 def _artifact_json(artifact: Artifact, bundle: Bundle) -> Json:
