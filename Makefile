@@ -11,15 +11,16 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js setup wheel bench clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm setup workers wheel bench clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## train digits-cnn, convert it to every format, run every artifact, print the verdict
-	$(BIN)/exporter convert digits-cnn -o build/digits-cnn --require all
+	$(BIN)/python tools/jvm.py build-if-possible
+	$(BIN)/exporter convert digits-cnn -o build/digits-cnn
 
-test: setup ## everything: lint, types, JavaScript, unit, protocol, command line, docs, parity, the installed wheel
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli installed
+test: workers ## everything: lint, types, JavaScript, JVM, unit, protocol, command line, docs, parity, the installed wheel
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli jvm installed
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .
@@ -30,19 +31,26 @@ lint: setup ## ruff, mypy --strict and tsc
 js: setup ## the JavaScript workers' own tests
 	$(BIN)/python tools/npm.py test
 
+jvm: workers ## the JVM modules' own tests
+	$(BIN)/python tools/jvm.py mvn --quiet verify
+
 unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
-parity: setup ## real artifacts in real runtimes, and the docs
+parity: workers ## real artifacts in real runtimes, and the docs
 	$(PYTEST) tests/parity tests/docs
 
-cli: setup ## the command line, the writers and the reference models
+cli: workers ## the command line, the writers and the reference models
 	$(PYTEST) tests/cli tests/formats tests/reference_models
 
-installed: setup ## the built wheel, installed into an empty environment
+installed: workers ## the built wheel, installed into an empty environment
 	$(PYTEST) tests/wheel
 
 setup: $(READY) $(JS_READY)
+
+# the tool compares the sources by content, which file dates in a fresh clone would not tell
+workers: setup ## build the JVM workers; installs a missing JDK or Maven as root on Debian
+	$(BIN)/python tools/jvm.py build
 
 $(READY): requirements.lock requirements-node.lock pyproject.toml tools/setup.py
 	$(PYTHON) tools/setup.py $(VENV)
@@ -62,4 +70,4 @@ readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py
 
 clean: ## remove what the targets made, except downloads
-	rm -rf build dist $(VENV) $(JS)/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist $(VENV) $(JS)/node_modules runtimes/jvm/*/target .mypy_cache .ruff_cache .pytest_cache

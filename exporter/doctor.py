@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +14,18 @@ from exporter.errors import MissingRuntimeError, WorkerFailure
 from exporter.model import Json
 from exporter.parity.session import Clients
 from exporter.protocol.client import NotSupported, Ok
-from exporter.runtimes import Missing, Runtime
-from exporter.runtimes._node import INSTALL_HINT, install, node
+from exporter.runtimes import Missing, Runtime, _jvm, _node
 from exporter.runtimes.registry import runtimes
 from exporter.text import last_words
 
 Progress = Callable[[str], None]
 PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy", "h5py")
+# what `exporter doctor --install` offers
+INSTALLERS: Mapping[str, Callable[[], Path]] = {"node": _node.install, "jvm": _jvm.install}
+_PROGRAMS: Mapping[str, Callable[[], str]] = {
+    "Node": _node.node,
+    "Java": lambda: "{} (version {})".format(*_jvm.java()),
+}
 
 
 def _silent(message: str) -> None:
@@ -64,7 +69,7 @@ def runtime_status(name: str, found: Runtime | str, clients: Clients) -> Json:
     if isinstance(reply, NotSupported):
         return {**facts, "reason": reply.reason}
     missing_package = reply.code.startswith("missing")
-    fix = INSTALL_HINT if missing_package else ""
+    fix = _node.INSTALL_HINT if missing_package else ""
     return {**facts, "status": "missing" if missing_package else "broken", "reason": reply.message, "fix": fix}
 
 
@@ -94,10 +99,11 @@ def checks(progress: Progress = _silent) -> list[Json]:
                 out.append(_check(package, "works", f"{version(cpu)} ({cpu})"))
             except PackageNotFoundError:
                 out.append(_check(package, "missing", "not installed", f"pip install {package}"))
-    try:
-        out.append(_check("Node", "works", node()))
-    except Missing as missing:
-        out.append(_check("Node", "missing", missing.reason, missing.hint))
+    for program, find in _PROGRAMS.items():
+        try:
+            out.append(_check(program, "works", find()))
+        except Missing as missing:
+            out.append(_check(program, "missing", missing.reason, missing.hint))
     for status in runtimes_status(progress):
         found = status["reason"] or ", ".join(f"{k} {v}" for k, v in status["versions"].items())
         out.append(_check(f"runtime {status['name']}", status["status"], found, status["fix"]))
@@ -108,13 +114,15 @@ def _check(name: str, status: str, found: str, fix: str = "") -> Json:
     return {"name": name, "status": status, "found": found, "fix": fix}
 
 
-def install_node() -> Path:
-    """Fetch the JavaScript packages into the user's cache, once. Raises `MissingRuntimeError`."""
+def install(what: str) -> Path:
+    """Fetch or build what the workers of `what` ("node", "jvm") need, once, in the user's cache.
+
+    Raises:
+        MissingRuntimeError: a tool it takes is not there, or the installation failed.
+    """
     try:
-        return install()
+        return INSTALLERS[what]()
     except Missing as missing:
-        raise MissingRuntimeError("node", missing.reason, missing.hint) from missing
+        raise MissingRuntimeError(what, missing.reason, missing.hint) from missing
     except OSError as error:
-        raise MissingRuntimeError(
-            "node", f"cannot install the JavaScript packages: {error}", "free space and retry"
-        ) from error
+        raise MissingRuntimeError(what, f"the installation failed: {error}", "free space and retry") from error

@@ -23,6 +23,11 @@ def js_sources() -> Path:
     return root() / "runtimes" / "js"
 
 
+def jvm_sources() -> Path:
+    """Directory with the Maven modules of the JVM workers."""
+    return root() / "runtimes" / "jvm"
+
+
 def cache_home() -> Path:
     """The user's cache directory of this tool (XDG base directory specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")

@@ -9,7 +9,11 @@ from exporter.cli import _output as output
 
 
 @click.command("doctor")
-@click.option("--install", type=click.Choice(["node"]), help="Fetch the JavaScript packages into the user's cache.")
+@click.option(
+    "--install",
+    type=click.Choice(["node", "jvm"]),
+    help="Fetch the JavaScript packages, or build the JVM workers, into the user's cache.",
+)
 @options.json_option
 @options.quiet_option
 def command(install: str | None, as_json: bool, quiet: bool) -> int:
@@ -18,8 +22,8 @@ def command(install: str | None, as_json: bool, quiet: bool) -> int:
 
     with output.progress(quiet=quiet) as show:
         if install:
-            show("installing the JavaScript packages")
-            show(f"installed: {doctor.install_node()}")
+            show(f"installing what the {install} workers need")
+            show(f"installed: {doctor.install(install)}")
         checks = doctor.checks(show)
     if as_json:
         output.print_json(checks)

@@ -102,13 +102,14 @@ class RuntimeSession:
         self._scale = scale
         self._client: Client | None = None
         self._start_failures = 0
+        self._loads = 0
         self._hello: Json = {}
         self.facts: Json = {"title": runtime.title, "status": "not-started", "versions": {}}
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
-            self.facts["peak_bytes"] = self._client.peak_bytes
+            self.facts["peak_bytes"] = max(self._client.peak_bytes, self.facts.get("peak_bytes", 0))
 
     def run(self, cells: list[Cell]) -> Iterable[CellResult]:
         for (_recipe, signature), group in itertools.groupby(cells, key=lambda c: (c.recipe, c.signature)):
@@ -136,10 +137,17 @@ class RuntimeSession:
                     handle = None
                 suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
                 yield outcome
-            if suspect and self._runtime.fragile and self._client is not None:
-                self._client.close()
+            if (suspect and self._runtime.fragile) or self._worn():
+                self.close()
             elif handle is not None:
                 self._request("unload", self._limit("load"), handle=handle)
+
+    def _worn(self) -> bool:
+        """True when the worker has loaded so much, or grown so large, that a fresh one should go on."""
+        recycle = self._runtime.recycle
+        if recycle is None or self._client is None or not self._client.alive:
+            return False
+        return self._loads >= recycle.loads or self._client.resident_bytes() > recycle.resident_bytes
 
     def _limit(self, which: str) -> float:
         return self._options.timeout or float(getattr(self._runtime.limits, which))
@@ -173,7 +181,7 @@ class RuntimeSession:
         reply = self._request("hello", self._limit("start"), protocol=1, runtime=runtime.name)
         if isinstance(reply, Ok) and reply.value["runtime"] == runtime.name:
             self._hello = reply.value
-            self._start_failures = 0
+            self._start_failures = self._loads = 0
             self.facts.update(status="works", **{k: reply.value[k] for k in ("versions", "dtypes", "casts")})
             return None
         self._start_failures += 1
@@ -210,6 +218,7 @@ class RuntimeSession:
             format=artifact.recipe.format,
             signature=entry.key,
         )
+        self._loads += 1
         if not isinstance(reply, Ok):
             return reply if isinstance(reply, Failed) else _failed(reply, "load")
         shown = {s["name"] for s in reply.value["inputs"]}

@@ -90,6 +90,10 @@ class Client:
         """Largest resident memory of the worker in bytes; 0 while it runs."""
         return self._process.peak_bytes
 
+    def resident_bytes(self) -> int:
+        """Resident memory of the running worker in bytes; 0 where the system does not tell."""
+        return self._process.resident_bytes()
+
     def request(self, op: str, timeout: float, **fields: Any) -> Reply:
         """Send one request and wait for its reply.
 

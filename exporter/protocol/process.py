@@ -50,6 +50,13 @@ class WorkerProcess:
             self.status = status
             self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
+    def resident_bytes(self) -> int:
+        """Resident memory of the running child; 0 where the system does not tell."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError, ValueError):
+            return 0
+
     def wait(self, seconds: float) -> int | None:
         """Wait up to `seconds` for the child to end."""
         deadline = time.monotonic() + seconds

@@ -30,13 +30,22 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Recycle:
+    """When a worker that leaks is replaced: after this many loads, or above this resident memory in bytes."""
+
+    loads: int = 1000
+    resident_bytes: int = 3 * 2**30
+
+
+@dataclass(frozen=True)
 class Runtime:
     """One program that executes artifacts in one numerically relevant way.
 
     `command()` returns the worker's argv or raises `Missing`. `kind` selects the tolerance rows. `default` is False
     for a runtime that runs only on request. `needs_code` is True when loading can need the source's own classes,
     which then follow the command as `--custom FILE`. `fragile` is True when an artifact can damage the worker's memory
-    without ending it, so that after a red cell the next artifact gets a fresh process.
+    without ending it, so that after a red cell the next artifact gets a fresh process. `recycle` says when a worker
+    whose library leaks is replaced; None for never.
     """
 
     name: str
@@ -47,6 +56,7 @@ class Runtime:
     default: bool = True
     needs_code: bool = False
     fragile: bool = False
+    recycle: Recycle | None = None
     limits: Limits = Limits()
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from exporter.outcome import CellResult, Failed, NotRun, Passed, Unsupported
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
-from exporter.runtimes import Limits, Runtime
+from exporter.runtimes import Limits, Recycle, Runtime
 
 WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
 
@@ -49,6 +49,21 @@ def test_one_worker_runs_every_case(bundle: Bundle) -> None:
     assert all(r.elapsed_ns == 1 for r in result.cells.values())
     assert result.runtimes["good"]["status"] == "works"
     assert (bundle.root.parent / "logs" / "good.log").read_text().count("pid") == 2  # stdout and stderr of one start
+
+
+@pytest.mark.parametrize(
+    ("recycle", "starts"),
+    [(None, 1), (Recycle(), 1), (Recycle(loads=2), 2), (Recycle(loads=1), 3), (Recycle(resident_bytes=2**20), 3)],
+    ids=["never", "far away", "after two", "after each", "too large"],
+)
+def test_a_worker_that_leaks_is_replaced(
+    bundle: Bundle, tiny: ModuleType, recycle: Recycle | None, starts: int
+) -> None:
+    several = tuple(replace(tiny.artifact(), recipe=Recipe("fake", (("a", str(n)),))) for n in range(3))
+    result = run(replace(bundle, artifacts=several), replace(runtime(), recycle=recycle))
+    assert all(isinstance(r.outcome, Passed) for r in result.cells.values())
+    assert (bundle.root.parent / "logs" / "good.log").read_text().count("pid") == 2 * starts
+    assert result.runtimes["good"]["peak_bytes"] > 2**20
 
 
 @pytest.mark.parametrize("jobs", [1, 4])

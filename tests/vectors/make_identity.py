@@ -171,6 +171,13 @@ def main() -> None:
     write(MODELS / "no-op.tflite", tflite.no_op())
     write(MODELS / "flatten.tflite", tflite.flatten(summed=True))
     write(MODELS / "flatten-output.tflite", tflite.flatten(summed=False))
+    write(MODELS / "scalars.tflite", tflite.scalars())
+    write(MODELS / "running-sum.tflite", tflite.running_sum())
+    write(MODELS / "gather.tflite", tflite.gather())
+    write(MODELS / "newer-op.tflite", tflite.one_op(version=99))
+    write(MODELS / "custom-op.tflite", tflite.one_op(custom="AcmeTwice"))
+    write(MODELS / "flex-op.tflite", tflite.one_op(custom="FlexErfinv"))
+    write(MODELS / "no-signature.tflite", tflite.one_op(key=""))
 
 
 if __name__ == "__main__":

@@ -231,3 +231,67 @@ def flatten(*, summed: bool) -> bytes:
     graph.inputs, graph.outputs = [x], [output]
     file.signature("serving_default", {"x": x}, {"total" if summed else "flat": output})
     return file.bytes()
+
+
+def scalars() -> bytes:
+    """Two scalars, float32[] + float32[] -> float32[]."""
+    file = TfliteFile()
+    graph = file.subgraph()
+    a, b, total = (file.tensor(graph, name, schema.TensorType.FLOAT32, ()) for name in ("a", "b", "sum"))
+    options = (schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+    file.op(graph, schema.BuiltinOperator.ADD, (a, b), total, options)
+    graph.inputs, graph.outputs = [a, b], [total]
+    file.signature("serving_default", {"a": a, "b": b}, {"sum": total})
+    return file.bytes()
+
+
+def one_op(*, version: int = 1, custom: str = "", key: str = "serving_default") -> bytes:
+    """float32[?,2] -> float32[?,2] by one op that no runtime may be able to run: x + x in any version, or a custom op.
+
+    Without a key the file has no signature.
+    """
+    file = TfliteFile()
+    graph = file.subgraph()
+    x, y = (file.tensor(graph, name, schema.TensorType.FLOAT32, (-1, 2)) for name in ("x", "y"))
+    if custom:
+        file.op(graph, schema.BuiltinOperator.CUSTOM, (x,), y, version=version)
+        file.model.operatorCodes[0].customCode = custom
+    else:
+        options = (schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
+        file.op(graph, schema.BuiltinOperator.ADD, (x, x), y, options, version)
+    graph.inputs, graph.outputs = [x], [y]
+    if key:
+        file.signature(key, {"x": x}, {"y": y})
+    return file.bytes()
+
+
+def running_sum() -> bytes:
+    """float32[1,1,1] plus what the last run returned: a recurrent op, whose state outlives a run in its interpreter."""
+    file = TfliteFile()
+    kind = schema.TensorType.FLOAT32
+    graph = file.subgraph()
+    x = file.tensor(graph, "x", kind, (1, 1, 1))
+    one, again = (file.tensor(graph, name, kind, (1, 1), np.ones((1, 1), "<f4")) for name in ("weight", "recurrent"))
+    bias = file.tensor(graph, "bias", kind, (1,), np.zeros(1, "<f4"))
+    state = file.tensor(graph, "state", kind, (1, 1))
+    graph.tensors[state].isVariable = True
+    y = file.tensor(graph, "y", kind, (1, 1, 1))
+    options = (schema.BuiltinOptions.SequenceRNNOptions, schema.SequenceRNNOptionsT())
+    file.op(graph, schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_RNN, (x, one, again, bias, state), y, options)
+    graph.inputs, graph.outputs = [x], [y]
+    file.signature("serving_default", {"x": x}, {"y": y})
+    return file.bytes()
+
+
+def gather() -> bytes:
+    """int32[?] -> float32[?]: elements of (10, 11, 12) by index, which fails while it runs for any other index."""
+    file = TfliteFile()
+    graph = file.subgraph()
+    table = file.tensor(graph, "table", schema.TensorType.FLOAT32, (3,), np.array([10, 11, 12], "<f4"))
+    x = file.tensor(graph, "x", schema.TensorType.INT32, (-1,))
+    y = file.tensor(graph, "y", schema.TensorType.FLOAT32, (-1,))
+    options = (schema.BuiltinOptions.GatherOptions, schema.GatherOptionsT())
+    file.op(graph, schema.BuiltinOperator.GATHER, (table, x), y, options)
+    graph.inputs, graph.outputs = [x], [y]
+    file.signature("serving_default", {"x": x}, {"y": y})
+    return file.bytes()
