@@ -138,7 +138,8 @@ def print_verdict(report: Report, html: Path | None) -> None:
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
     for problem in report.problems:
         console.print(Text(f"  {problem if len(problem) <= 150 else problem[:149] + '…'}", style="red"))
-    console.print(Text("column error: largest |a-b| over the output's RMS; column needed: share of the allowed bound", style="dim"))
+    legend = "columns: error, largest |a-b| over the output's RMS; needed, share of the allowed bound"
+    console.print(Text(legend, style="dim"))
     if html is not None:
         console.print(Text(f"report: {html}", style="dim"))
 

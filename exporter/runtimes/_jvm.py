@@ -37,6 +37,7 @@ _SPARK_FLAGS = (
 # what Maven leaves: worker and engines; the Spark library; the jars of a Spark distribution
 WORKER, SPARK, SPARK_HOME = "worker/target/lib", "spark-worker/target/lib", "spark-home/target"
 _MARKER = "worker/target/built"
+_ARCHIVE = "spark-worker/target/classes.jsa"
 _MODULES = ("worker", "spark-worker", "spark-home")
 
 # a worker lives for seconds: no optimizing compiler, no threads for collecting garbage
@@ -125,18 +126,24 @@ def jars_directory() -> Path:
     raise Missing("the JVM workers are not built", INSTALL_HINT)
 
 
-def build(top: Path, *arguments: str) -> None:
-    """Run Maven in `top` and mark the jars as built. Raises `Missing` without JDK or Maven, or when Maven fails."""
+def _maven(top: Path) -> None:
+    """Compile and collect the jars in `top`. Raises `Missing` without JDK or Maven, or when Maven fails."""
     maven = shutil.which("mvn")
     if maven is None or shutil.which("javac") is None:
         raise Missing("the JVM workers need a JDK and Maven to be built", JDK_HINT)
     modules = ",".join(_MODULES)
-    command = [maven, "-B", "-ntp", "-q", "-DskipTests", *arguments, f"--projects={modules}", "--also-make", "package"]
+    command = [maven, "-B", "-ntp", "-q", "-DskipTests", f"--projects={modules}", "--also-make", "package"]
     before = digest(top)
     done = subprocess.run(command, cwd=top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise Missing(f"Maven failed: {done.stdout.strip()[-2000:]}", f"run {' '.join(command)} in {top}")
     (top / _MARKER).write_text(before)
+
+
+def build(top: Path) -> None:
+    """Build the jars of a checkout in place. Raises `Missing` without JDK or Maven, or when Maven fails."""
+    _maven(top)
+    _archive_classes(top)
 
 
 def install() -> Path:
@@ -155,28 +162,49 @@ def install() -> Path:
             copy = tree / path.relative_to(checkout)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        build(tree)
+        _maven(tree)
         for part in (WORKER, SPARK, SPARK_HOME, _MARKER):
             os.renames(tree / part, result / part)
         shutil.rmtree(target, ignore_errors=True)
         os.rename(result, target)
+        _archive_classes(target)  # it holds the paths of the jars
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     jars_directory.cache_clear()
     return target
 
 
+def _argv(jars: Path, *, spark: bool) -> list[str]:
+    """`java` with the flags and the class path of a worker."""
+    program, version = java()
+    # Spark's own versions of shared libraries come first
+    directories = [*((f"{SPARK_HOME}/jars", SPARK) if spark else ()), WORKER]
+    classpath = [str(jars / directory / "*") for directory in directories]
+    native = ["--enable-native-access=ALL-UNNAMED"] if version >= 22 else []
+    flags = [*_FLAGS, *native, *(_SPARK_FLAGS if spark else ())]
+    return [program, *flags, "-cp", os.pathsep.join(classpath)]
+
+
+def _archive_classes(jars: Path) -> None:
+    """Note which classes a Spark worker loads, which halves its start. Without the archive it only starts slower.
+
+    The JVM checks the archive against its own version and the class path, and ignores one that does not fit.
+    """
+    archive = jars / _ARCHIVE
+    program, *rest = _argv(jars, spark=True)
+    command = [program, f"-XX:ArchiveClassesAtExit={archive}", *rest, "exporter.spark.worker.WarmUp"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"})
+    if done.returncode:
+        archive.unlink(missing_ok=True)
+
+
 def jvm_worker(runtime: str, *, spark: bool = False) -> Callable[[], list[str]]:
     """The argv of a JVM worker."""
 
     def command() -> list[str]:
-        program, version = java()
         jars = jars_directory()
-        # Spark's own versions of shared libraries come first
-        directories = [*((f"{SPARK_HOME}/jars", SPARK) if spark else ()), WORKER]
-        classpath = [str(jars / directory / "*") for directory in directories]
-        native = ["--enable-native-access=ALL-UNNAMED"] if version >= 22 else []
-        flags = [*_FLAGS, *native, *(_SPARK_FLAGS if spark else ())]
-        return [program, *flags, "-cp", os.pathsep.join(classpath), "exporter.worker.Main", runtime]
+        program, *rest = _argv(jars, spark=spark)
+        archive = [f"-XX:SharedArchiveFile={jars / _ARCHIVE}"] if spark and (jars / _ARCHIVE).exists() else []
+        return [program, *archive, *rest, "exporter.worker.Main", runtime]
 
     return command

@@ -6,17 +6,15 @@ It is a process of its own because reading a SavedModel's protocol buffers impor
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from exporter.artifact_path import identify
 from exporter.errors import SourceError
 from exporter.model import Json
+from exporter.workers.importing import import_tensorflow
 from exporter.workers.serve import serve
 
 
@@ -152,6 +150,7 @@ def _onnx(path: Path) -> Json:
 
 
 def _saved_model(path: Path) -> Json:
+    import_tensorflow(without=("keras", "sklearn"))
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 

@@ -5,11 +5,12 @@ The names it feeds and reads are derived from the reloaded model by the same rul
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from exporter.workers.importing import import_tensorflow
+
+import_tensorflow(without=("sklearn",))
 
 import numpy as np
 import tensorflow as tf

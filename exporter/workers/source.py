@@ -11,6 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,15 +89,14 @@ class SourceHandler:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the reference."""
-    import keras
+    """Versions of what computes the reference; Keras' as installed, because not every worker imports it."""
     import numpy
     import tensorflow as tf
 
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
-        "keras": keras.__version__,
+        "keras": version("keras"),
         "numpy": numpy.__version__,
     }
 

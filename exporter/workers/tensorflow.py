@@ -6,13 +6,14 @@ walking Python objects, and finds SavedModels that are broken for everyone but P
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from exporter.workers.importing import import_tensorflow
+
+import_tensorflow(without=("keras", "sklearn"))
 
 import numpy as np
 import tensorflow as tf

@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     ),
     "compare": (["compare", "present.json", "absent.json"], ["there is no file or directory absent.json"]),
     "compare-inputs": (["compare", "present.onnx", "present.onnx"], ["nothing says what to feed it", "--inputs FILE"]),
-    "install": (["doctor", "--install", "jvm"], ["--install", "'jvm'", "node"]),
+    "install": (["doctor", "--install", "ruby"], ["--install", "'ruby'", "node", "jvm"]),
 }
 
 

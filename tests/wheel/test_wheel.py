@@ -62,23 +62,27 @@ def test_the_wheel_holds_everything_and_nothing_else(wheel: Path) -> None:
         "exporter/_bundled/reference_models/digits-cnn/model.py",
         "exporter/_bundled/runtimes/js/src/worker.mjs",
         "exporter/_bundled/runtimes/js/package-lock.json",
+        "exporter/_bundled/runtimes/jvm/pom.xml",
+        "exporter/_bundled/runtimes/jvm/spark/src/main/scala/exporter/spark/TfPredict.scala",
     ):
         assert needed in names
-    assert not [n for n in names if "node_modules" in n or "__pycache__" in n or n.startswith("tests")]
+    unwanted = ("node_modules", "__pycache__", "/target/", "/test/")
+    assert not [n for n in names if n.startswith("tests") or any(u in n for u in unwanted)]
 
 
 def test_it_works_outside_the_checkout(environment: Path) -> None:
     before = run(environment, "doctor", "--json")
     assert before.returncode == 3
     fixes = {c["name"]: c["fix"] for c in json.loads(before.stdout) if c["status"] != "works"}
-    assert set(fixes.values()) == {"exporter doctor --install node"}, fixes
-    installed = run(environment, "doctor", "--install", "node")
+    assert set(fixes.values()) == {"exporter doctor --install node", "exporter doctor --install jvm"}, fixes
+    assert run(environment, "doctor", "--install", "node", "-q").returncode == 3  # the JVM workers are still missing
+    installed = run(environment, "doctor", "--install", "jvm")
     assert installed.returncode == 0, installed.stdout + installed.stderr
     converted = run(environment, "convert", "linear-spark", "-o", "bundle", "--require", "all", "--json")
     assert converted.returncode == 0, converted.stdout[-3000:] + converted.stderr
     report = json.loads(converted.stdout)
     assert report["summary"]["verdict"] == "passed"
     assert report["summary"]["passed"] == report["summary"]["planned"]
-    again = run(environment, "doctor", "--install", "node", "--json", "-q")
+    again = run(environment, "doctor", "--install", "jvm", "--json", "-q")
     assert again.returncode == 0
     assert "installing" not in again.stderr

@@ -210,7 +210,7 @@ private[spark] object Element {
         throw new BadValue("range", s"$value is outside of the range of $to")
       }
       if (!narrow && back.toDouble != value && !value.isNaN) {
-        throw new BadValue("range", s"$value is no $to, the nearest is $back; set narrow=true to round")
+        throw new BadValue("range", s"${value.toFloat} is no $to, the nearest is $back; set narrow=true to round")
       }
       Platform.putShort(null, slot.address(index), bits)
     }

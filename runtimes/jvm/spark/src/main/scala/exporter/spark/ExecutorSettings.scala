@@ -1,6 +1,6 @@
 package exporter.spark
 
-import org.apache.spark.SparkContext
+import org.apache.spark.{SparkConf, SparkContext}
 import org.slf4j.LoggerFactory
 
 /**
@@ -16,7 +16,7 @@ private[spark] object ExecutorSettings {
 
   def check(context: SparkContext, ref: ModelRef): Unit =
     checked.get((context.applicationId, ref.hash)) {
-      advice(context, ref.bytes).foreach(text => log.warn(s"model '${ref.name}': $text"))
+      advice(context.getConf, context.isLocal, ref.bytes).foreach(text => log.warn(s"model '${ref.name}': $text"))
     }
 
   /**
@@ -24,8 +24,7 @@ private[spark] object ExecutorSettings {
    *
    * @param modelBytes size of the model's files
    */
-  def advice(context: SparkContext, modelBytes: Long): Option[String] = {
-    val conf = context.getConf
+  def advice(conf: SparkConf, local: Boolean, modelBytes: Long): Option[String] = {
     val heap = conf.getSizeAsMb("spark.executor.memory", "1g")
     val factor = conf.getDouble("spark.executor.memoryOverheadFactor", 0.1)
     val overhead = conf.getOption("spark.executor.memoryOverhead") match {
@@ -34,7 +33,7 @@ private[spark] object ExecutorSettings {
     }
     // weights, their copy while they load, and what the session derives from them
     val needed = BaseMiB + 3 * (modelBytes >> 20)
-    if (context.isLocal || overhead >= needed) None
+    if (local || overhead >= needed) None
     else Some(
       s"executors have $overhead MiB beside the heap, and this model of ${modelBytes >> 20} MiB needs about $needed; set " +
         s"--conf spark.executor.memoryOverhead=${needed}m, or a resource manager may kill them")

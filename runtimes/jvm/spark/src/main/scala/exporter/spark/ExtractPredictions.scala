@@ -113,34 +113,40 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
 
   /** Finds a result that a plan has computed on the way, and passes it up through the plan. */
   private def reuse(plan: LogicalPlan, call: TfPredict): Option[(LogicalPlan, Attribute)] = {
+    def below(child: LogicalPlan, same: TfPredict = call): Option[(LogicalPlan, Attribute)] =
+      if (same.references.subsetOf(child.outputSet)) reuse(child, same) else None
     def through(child: LogicalPlan): Option[(LogicalPlan, Attribute)] =
-      if (call.references.subsetOf(child.outputSet)) reuse(child, call) else None
+      below(child).map { case (changed, column) =>
+        (plan.withNewChildren(plan.children.map(old => if (old eq child) changed else old)), column)
+      }
     plan match {
       case rows: ScoreRows =>
         rows.calls.indexWhere(_.semanticEquals(call)) match {
-          case -1 => through(rows.child).map { case (child, column) => (rows.copy(child = child), column) }
+          case -1 => through(rows.child)
           case i => Some((rows, rows.results(i)))
         }
       case Project(list, child) =>
-        through(child).map { case (changed, column) =>
+        below(child, unaliased(call, list)).map { case (changed, column) =>
           (Project(if (list.exists(_.exprId == column.exprId)) list else list :+ column, changed), column)
         }
-      case _: Filter | _: Sort | _: GlobalLimit | _: LocalLimit | _: RepartitionOperation | _: SubqueryAlias =>
-        through(plan.children.head).map { case (changed, column) => (plan.withNewChildren(Seq(changed)), column) }
+      case _: Filter | _: Sort | _: GlobalLimit | _: LocalLimit | _: RepartitionOperation => through(plan.children.head)
       // a side whose rows may be made up of nulls has no results for those
       case Join(left, right, kind, _, _) =>
-        val fromLeft = kind match {
+        (kind match {
           case _: InnerLike | LeftOuter => through(left)
           case _ => None
-        }
-        val fromRight = kind match {
+        }).orElse(kind match {
           case _: InnerLike | RightOuter => through(right)
           case _ => None
-        }
-        fromLeft.map { case (changed, column) => (plan.withNewChildren(Seq(changed, right)), column) }
-          .orElse(fromRight.map { case (changed, column) => (plan.withNewChildren(Seq(left, changed)), column) })
+        })
       case _ => None
     }
+  }
+
+  /** A call as it is below of a projection: a condition that was pushed down has expressions in place of their names. */
+  private def unaliased(call: TfPredict, list: Seq[NamedExpression]): TfPredict = {
+    val named = AttributeMap(list.collect { case alias: Alias => alias.toAttribute -> alias.child })
+    call.transform { case column: Attribute => named.getOrElse(column, column) }.asInstanceOf[TfPredict]
   }
 
   /** Calls on results of an aggregate, or on what it groups by, belong above it. */

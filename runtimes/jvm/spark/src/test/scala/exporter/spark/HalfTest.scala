@@ -33,8 +33,8 @@ class HalfTest {
     for (dtype <- Seq(FLOAT16, BFLOAT16); Seq((low, below), (high, above)) <- values(dtype).sliding(2)) {
       val middle = below + (above - below) / 2
       assertEquals(if (low % 2 == 0) low else high, Half.bits(middle, dtype).toInt, s"$dtype $middle")
-      assertEquals(low, Half.bits(math.nextDown(middle), dtype).toInt)
-      assertEquals(high, Half.bits(math.nextUp(middle), dtype).toInt)
+      assertEquals(low, Half.bits(Math.nextDown(middle), dtype).toInt)
+      assertEquals(high, Half.bits(Math.nextUp(middle), dtype).toInt)
     }
 
   @Test def theEnds(): Unit =

@@ -73,6 +73,15 @@ class SqlTest {
 
   @Test def theSameThroughASubquery(): Unit = each("select p, p + 1 from (select k, tfpredict(features) p from t) where p > -3")
 
+  @Test def theSameOfAComputedColumnRunsOnce(): Unit = {
+    // the condition moves below of what computes the column, and has the expression then
+    val query = sql("select id, tfpredict(f) p from (select id, array(x, features[0]) f from t) where tfpredict(f) > 0")
+    assertEquals(
+      rows("select id, cast(0.5 * x - 2 * features[0] + 0.25 as float) p from t where 0.5 * x - 2 * features[0] + 0.25 > 0").map(_.toString).sorted,
+      query.collect().map(_.toString).toSeq.sorted)
+    assertEquals(1, Plans.scores(query).size, query.queryExecution.executedPlan.toString)
+  }
+
   @Test def otherConditionsComeFirst(): Unit = {
     val query = batched("select id, tfpredict(features) p from t where tfpredict(features) > -3 and k = 1 and id < 500")
     assertEquals(100, Plans.scoredRows(query))

@@ -18,7 +18,7 @@ object TestSession {
       .config("spark.ui.enabled", "false")
       .config("spark.task.maxFailures", "1")
       .config("spark.sql.shuffle.partitions", "3")
-      .config("spark.sql.extensions", classOf[ExporterExtensions].getName)
+      .withExtensions(new ExporterExtensions)
       .config("spark.sql.warehouse.dir", TestModels.directory("warehouse").toString)
       .getOrCreate()
   }
