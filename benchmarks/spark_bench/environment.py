@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-PINS = ("pandas==2.3.3", "pyarrow==22.0.0")
+PINS = ("pandas==2.3.3", "pyarrow==26.0.1")
 
 
 def spark_version() -> str:

@@ -71,8 +71,7 @@ def start(top: Path) -> SparkSession:
 def write_rows(case: Case) -> None:
     """The first rows of the case for each kind of arm, in files of equal size."""
     rows = np.load(Path(case.directory) / "rows.npy", mmap_mode="r")
-    kinds = {count: kind for kind, count in case.rows.items()}
-    for count, kind in kinds.items():
+    for kind, count in case.rows.items():
         Path(case.data(kind)).mkdir(exist_ok=True)
         for part, index in enumerate(np.array_split(np.arange(count), FILES)):
             values = rows[index[0] : index[-1] + 1]
