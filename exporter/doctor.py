@@ -12,8 +12,8 @@ from pathlib import Path
 
 from exporter.errors import MissingRuntimeError, WorkerFailure
 from exporter.model import Json
-from exporter.parity.session import Clients
 from exporter.protocol.client import NotSupported, Ok
+from exporter.protocol.clients import Clients
 from exporter.runtimes import Missing, Runtime, _jvm, _node
 from exporter.runtimes.registry import runtimes
 from exporter.text import last_words

@@ -17,7 +17,8 @@ from exporter.model import Cell, Json
 from exporter.outcome import CellResult, NotRun
 from exporter.parity.compare import scales
 from exporter.parity.plan import NO_RUNTIME
-from exporter.parity.session import Clients, RunOptions, RuntimeSession, without_artifact
+from exporter.parity.session import RunOptions, RuntimeSession, without_artifact
+from exporter.protocol.clients import Clients
 from exporter.runtimes import Runtime
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from exporter.parity.compare import accept_casts, compare
 from exporter.parity.environment import same_environment
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
+from exporter.protocol.clients import Clients
 from exporter.runtimes import Missing, Runtime
 from exporter.tensors import Tensors
 
@@ -33,33 +33,6 @@ class RunOptions:
     timeout: float | None = None
     custom: Path | None = None
     overrides: Overrides = field(default_factory=Overrides)
-
-
-class Stop(Exception):
-    """Raised in runtime threads once the run was interrupted."""
-
-
-class Clients:
-    """Every live worker, so that an interrupt can kill them all from the main thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._live: set[Client] = set()
-        self._stopped = False
-
-    def start(self, argv: list[str], log: Path, environment: Mapping[str, str]) -> Client:
-        with self._lock:
-            if self._stopped:
-                raise Stop
-            client = Client(argv, log, environment)
-            self._live.add(client)
-            return client
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            for client in self._live:
-                client.kill()
 
 
 def without_artifact(bundle: Bundle, cell: Cell) -> Outcome | None:
