@@ -11,7 +11,7 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm setup workers wheel bench clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark test-spark-matrix setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -34,6 +34,16 @@ js: setup ## the JavaScript workers' own tests
 jvm: workers ## the JVM modules' own tests
 	$(BIN)/python tools/jvm.py mvn --quiet verify
 
+spark: jvm ## the Spark library and its application on clusters of processes
+	$(PYTEST) tests/spark/test_cluster.py
+
+test-spark-matrix: jvm ## Spark 3.5, the newest PySpark of pip, the one jar to submit, the workers built from the wheel
+	$(BIN)/python tools/spark.py all
+	$(PYTEST) tests/wheel/test_build.py
+
+bench-spark: workers ## ratios of ways to score in Spark, one run
+	$(BIN)/python benchmarks/spark.py
+
 unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
@@ -44,7 +54,7 @@ cli: workers ## the command line, the writers and the reference models
 	$(PYTEST) tests/cli tests/formats tests/reference_models
 
 installed: workers ## the built wheel, installed into an empty environment
-	$(PYTEST) tests/wheel
+	$(PYTEST) tests/wheel/test_wheel.py
 
 setup: $(READY) $(JS_READY)
 

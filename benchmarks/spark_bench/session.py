@@ -50,7 +50,7 @@ JAVA_FLAGS = (
 def start(top: Path) -> SparkSession:
     """local[2] with the library, the ONNX engine and what the library is compared with."""
     worker = top / _jvm.WORKER
-    others = [*worker.glob("onnxruntime-*.jar"), *worker.glob("exporter-onnxruntime-*.jar")]
+    others = [jar for name in ("exporter-onnxruntime", "onnxruntime", "jna") for jar in worker.glob(f"{name}-[0-9]*.jar")]
     bench = top / "bench" / "target" / "exporter-spark-bench.jar"
     builder: Any = SparkSession.builder
     builder = (
@@ -119,7 +119,7 @@ def time_all(case: Case, spark: SparkSession, found: list[Arm], rounds: int) -> 
             took = measured(work)
             if number:
                 spent[i].append(Spent(took.wall / count * 1e6, took.cpu / count * 1e6))
-        print(f"bench-spark: {case.name}: round {number} of {rounds}", file=sys.stderr, flush=True)
+        print(f"bench-spark: {case.name}: round {number} of {rounds}", flush=True)
     return [
         {
             "arm": arm.name,

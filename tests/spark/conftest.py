@@ -5,6 +5,7 @@ The model is exported by this package, with inputs and outputs as Python compute
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -23,6 +24,9 @@ from exporter import spark
 from exporter.runtimes import _jvm
 from exporter.tensors import Tensors, load
 
+# the environment of PySpark is another one, see tools/spark.py
+collect_ignore = [] if importlib.util.find_spec("pyspark") else ["test_pyspark.py"]
+
 # small enough for two executors, a driver and whatever else runs on a small machine
 SETTINGS = {
     "spark.ui.enabled": "false",
@@ -32,6 +36,9 @@ SETTINGS = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.extensions": spark.EXTENSIONS,
+    # these processes live too short for the optimizing compiler to pay
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 
 
@@ -164,7 +171,8 @@ def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The linear reference model: `inputs` (N, 2) to `outputs` (N, 1)."""
     bundle = tmp_path_factory.mktemp("exported") / "linear-spark"
-    command = [sys.executable, "-m", "exporter", "convert", "linear-spark", "--to", "saved-model", "--no-verify"]
+    python = os.environ.get("EXPORTER_PYTHON", sys.executable)
+    command = [python, "-m", "exporter", "convert", "linear-spark", "--to", "saved-model", "--no-verify"]
     subprocess.run([*command, "-o", str(bundle)], check=True, capture_output=True, timeout=300)
     (saved,) = (path.parent for path in (bundle / "artifacts").rglob("saved_model.pb"))
     (case,) = (bundle / "cases").rglob("data.safetensors")
@@ -178,9 +186,10 @@ def jars() -> list[str]:
 
 @pytest.fixture
 def distribution(tmp_path: Path) -> Distribution:
-    """The Spark that the library is compiled for."""
+    """The Spark that the library is compiled for, or the one that EXPORTER_SPARK_HOME names."""
     # the workers of local-cluster write below it
     home = tmp_path / "spark-home"
     home.mkdir()
-    (home / "jars").symlink_to(_jvm.jars_directory() / _jvm.SPARK_HOME / "jars")
+    found = os.environ.get("EXPORTER_SPARK_HOME") or _jvm.jars_directory() / _jvm.SPARK_HOME
+    (home / "jars").symlink_to(Path(found) / "jars")
     return Distribution(home, _jvm.java()[0], tmp_path)

@@ -45,7 +45,8 @@ def run_suite(
         spark__speculation__quantile="0.5",
         spark__sql__warehouse__dir=str(distribution.work / "warehouse"),
     )
-    summary = re.search(r"^cluster-suite: \S+ (.*)$", done.stdout, re.M)
+    print("\n".join(line for line in done.stdout.splitlines() if line.startswith("cluster-suite: ")))
+    summary = re.search(r"^cluster-suite: \S+ (found=.*)$", done.stdout, re.M)
     assert summary, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     counts = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", summary[1])}
     assert done.returncode == 0, done.stdout[-20000:]

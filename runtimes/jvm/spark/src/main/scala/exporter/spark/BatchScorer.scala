@@ -22,6 +22,8 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
     extends AutoCloseable {
   private val fillers = plan.inputs.map(InputFiller.of(_, plan.options, at)).toArray
   private val capacity = plan.batchSize
+  private val gathers = plan.gathers
+  private val open = plan.inputs.map(_.open).toArray
 
   // lengths of arrays that the first row of the partition decides, where nothing else does
   private val lengths: Array[Array[Long]] =
@@ -56,7 +58,7 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
       positionOf = util.Arrays.copyOf(positionOf, count * 2)
     }
     runOf(count) = BatchScorer.NoRun
-    if (plan.gathers) {
+    if (gathers) {
       measured(row, count).foreach(gathered += _)
     } else if (ready(row, count)) {
       write(row, count, lengths)
@@ -100,7 +102,7 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
     var i = 0
     var complete = true
     while (i < fillers.length) {
-      if (plan.inputs(i).open) {
+      if (open(i)) {
         val found = located(i, index)(fillers(i).lengths(row))
         if (found == null) {
           complete = false

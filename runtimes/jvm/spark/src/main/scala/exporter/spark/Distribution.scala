@@ -13,8 +13,8 @@ import org.apache.spark.SparkContext
 /**
  * Makes the files of a model reachable for every executor of an application, once per contents.
  *
- * A local path is used in place where executors live in this JVM, and is else sent as an archive named by its hash. The
- * others are where executors find them already.
+ * A local path is used in place where executors live in this JVM, and is else served by the driver as an archive named
+ * by its hash. The others are where executors find them already.
  */
 private[spark] object Distribution {
 
@@ -28,7 +28,7 @@ private[spark] object Distribution {
 
   // SQL resolves a model for every call in a query: what is known is only looked at again when the files changed
   private val known = new ConcurrentHashMap[(String, String), Known]
-  private val sent = new Once[(String, String), String]
+  private val served = new Once[(String, String), String]
 
   private val Uri = "([A-Za-z][A-Za-z0-9+.-]*)://?.*".r
 
@@ -80,16 +80,15 @@ private[spark] object Distribution {
 
   private def fromDriver(context: SparkContext, files: Path): Resolved = {
     val name = files.getFileName.toString
-    refer(name, files, hash => if (context.isLocal) LocalFiles(files.toString) else ArchiveFiles(send(context, files, name, hash)))
+    refer(name, files, hash => if (context.isLocal) LocalFiles(files.toString) else ServedFiles(serve(context, files, name, hash)))
   }
 
-  private def send(context: SparkContext, files: Path, name: String, hash: String): String =
-    sent.get((context.applicationId, hash)) {
-      val archive = s"${name.replaceAll("[^A-Za-z0-9._-]", "_")}-${ModelRef.short(hash)}"
-      val zip = Scratch.directory("archive").resolve(archive + ".zip")
+  private def serve(context: SparkContext, files: Path, name: String, hash: String): String =
+    served.get((context.applicationId, hash)) {
+      val archive = s"${name.replaceAll("[^A-Za-z0-9._-]", "_")}-${ModelRef.short(hash)}.zip"
+      val zip = Scratch.directory("archive").resolve(archive)
       Scratch.zip(files, zip)
-      context.addArchive(s"${zip.toUri}#$archive")
-      archive
+      DriverFiles.serve(zip.toFile)
     }
 
   private def hadoop(context: SparkContext, path: HadoopPath): Option[Resolved] =

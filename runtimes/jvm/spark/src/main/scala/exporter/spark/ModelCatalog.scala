@@ -2,7 +2,7 @@ package exporter.spark
 
 import java.util.Map.{Entry => JavaEntry}
 
-import exporter.core.{DType, EngineOptions, Model, ModelException, Signature}
+import exporter.core.{DType, EngineOptions, Model, ModelException, Signature, Unsupported}
 import org.apache.spark.SparkContext
 
 /**
@@ -48,7 +48,8 @@ private[spark] final class ScoringModel(
  */
 private[spark] object ModelCatalog {
   private val signatures = new Once[(String, Seq[String]), Map[String, Signature]]
-  private val tried = new Once[ModelHandle, Unit]
+  // a model made for a newer library is only found out by loading it
+  private val tried = new Once[(String, ModelHandle), Unit]
 
   // larger models are not loaded on a driver that is no executor: it may have no memory for them
   private val LargestTried = 512L << 20
@@ -70,36 +71,47 @@ private[spark] object ModelCatalog {
         .map(entry => entry.getKey -> entry.getValue)
         .toMap
     }
-    val signature = choose(ref, all, options.signature)
+    val signature = choose(context, handle, all, options.signature)
     ExecutorSettings.check(context, ref)
-    tryToLoad(context, handle)
+    if (context.isLocal || ref.bytes <= LargestTried) {
+      tried.get((context.applicationId, handle))(opened(context, handle)(_ => ()))
+    }
     new ScoringModel(handle, signature, engine.name, Java.seq[DType](engine.dtypes).toSet)
   }
 
   private def threads(context: SparkContext, options: ScoreOptions): Int =
     if (options.threads > 0) options.threads else context.getConf.getInt("spark.task.cpus", 1)
 
-  private def choose(ref: ModelRef, all: Map[String, Signature], wanted: String): Signature = {
+  private def choose(
+      context: SparkContext,
+      handle: ModelHandle,
+      all: Map[String, Signature],
+      wanted: String): Signature = {
     val default = "serving_default"
     val found =
       if (wanted.nonEmpty) all.get(wanted)
       else all.get(default).orElse(if (all.size == 1) all.values.headOption else None)
     found.getOrElse {
+      if (wanted.nonEmpty && all.nonEmpty) {
+        // one with tensors that have no type here is not listed, and the model says why
+        try opened(context, handle)(_.signature(wanted))
+        catch { case e: Unsupported => throw e; case _: ModelException => }
+      }
       throw new ModelException(
         "no-signature",
-        s"model '${ref.name}' has no signature '${if (wanted.isEmpty) default else wanted}', found " +
+        s"model '${handle.ref.name}' has no signature '${if (wanted.isEmpty) default else wanted}', found " +
           s"${all.keys.toSeq.sorted.mkString(", ")}; choose one with the option signature")
     }
   }
 
-  /** A model made for a newer library is only found out by loading it. */
-  private def tryToLoad(context: SparkContext, handle: ModelHandle): Unit =
+  /** Opens the model on the driver: where that is an executor as well, in the session of its tasks. */
+  private def opened[T](context: SparkContext, handle: ModelHandle)(body: Model => T): T =
     if (context.isLocal) {
-      handle.open()
-    } else if (handle.ref.bytes <= LargestTried) {
-      tried.get(handle) {
-        val files = handle.ref.files()
-        Engines.of(files).load(files, handle.engineOptions).close()
-      }
+      body(handle.open())
+    } else {
+      val files = handle.ref.files()
+      val model = Engines.of(files).load(files, handle.engineOptions)
+      try body(model)
+      finally model.close()
     }
 }

@@ -1,6 +1,7 @@
 package exporter.spark
 
 import java.io.IOException
+import java.io.IOException
 import java.nio.file.{Files, Path, Paths}
 
 import exporter.core.ModelException
@@ -57,9 +58,27 @@ final case class LocalFiles(path: String) extends ModelLocation {
 }
 
 /**
- * In an archive that Spark unpacks for every executor. Directories cannot be distributed otherwise (`addFile` takes them
- * in local mode only), and a name cannot be given to other contents later; hence names with a hash.
+ * In a zip file that the driver serves; every JVM fetches it once.
+ *
+ * @param address see [[DriverFiles]]
  */
+final case class ServedFiles(address: String) extends ModelLocation {
+  private[spark] def files(): Path = ServedFiles.copies.get(address) {
+    val target = Scratch.directory("model")
+    try Scratch.unzip(DriverFiles.open(address), target)
+    catch {
+      case e: IOException =>
+        throw new ModelException("no-model", s"cannot fetch the model from the driver at $address: ${e.getMessage}", e)
+    }
+    Engines.artifactIn(target)
+  }
+}
+
+private object ServedFiles {
+  private val copies = new Once[String, Path]
+}
+
+/** In an archive that the application was started with: Spark unpacks it for every executor. */
 final case class ArchiveFiles(archive: String) extends ModelLocation {
   private[spark] def files(): Path = {
     // YARN unpacks beside the working directory of a container

@@ -33,7 +33,17 @@ private[spark] object RowSchema {
     try {
       val inputs = Java.seq[TensorSpec](model.signature.inputs.values)
       val outputs = chosen(model, options)
-      (inputs ++ outputs).foreach(carried(model, _))
+      // an engine refuses the whole signature for an output that nobody reads
+      (inputs ++ Java.seq[TensorSpec](model.signature.outputs.values)).foreach { spec =>
+        if (!model.dtypes(spec.dtype)) {
+          fail(s"$spec: ${model.engine} cannot carry this type; cast it inside of the model")
+        }
+      }
+      (inputs ++ outputs).foreach { spec =>
+        if (!Element.sparkTypes.contains(spec.dtype)) {
+          fail(s"$spec: Spark has no such type; cast it inside of the model")
+        }
+      }
       val attempts = batchings(inputs, outputs).map(attempt(model, inputs, columns, outputs, options, _))
       attempts.find(_.isRight).getOrElse(attempts.head)
     } catch {
@@ -79,12 +89,6 @@ private[spark] object RowSchema {
       }
     }
   }
-
-  private def carried(model: ScoringModel, spec: TensorSpec): Unit =
-    if (!model.dtypes(spec.dtype) || !Element.sparkTypes.contains(spec.dtype)) {
-      val why = if (model.dtypes(spec.dtype)) "Spark has no such type" else s"${model.engine} cannot carry this type"
-      fail(s"$spec: $why; cast it inside of the model")
-    }
 
   private def leading(spec: TensorSpec, batching: Batching): Boolean =
     batching != Batching.None || spec.shape == null || spec.batched

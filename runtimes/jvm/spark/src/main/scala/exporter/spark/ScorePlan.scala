@@ -74,7 +74,7 @@ private[spark] final case class InputPlan(
     source: Source) {
 
   /** Whether only a row says how large it is. */
-  def open: Boolean = rowShape.contains(TensorSpec.DYNAMIC)
+  val open: Boolean = rowShape.contains(TensorSpec.DYNAMIC)
 }
 
 /**
@@ -116,7 +116,7 @@ private[spark] final case class ScorePlan(
     options: ScoreOptions) {
 
   /** Of the result: that of the only output, or else a struct of all of them. */
-  def dataType: DataType = outputs match {
+  val dataType: DataType = outputs match {
     case Seq(only) => only.dataType
     case several => StructType(several.map(output => StructField(output.name, output.dataType)))
   }
@@ -129,5 +129,5 @@ private[spark] final case class ScorePlan(
   }
 
   /** Whether the size of some tensor is only known once the rows of a batch are. */
-  def gathers: Boolean = inputs.exists(_.open) && options.ragged != RaggedPolicy.Fail
+  val gathers: Boolean = inputs.exists(_.open) && options.ragged != RaggedPolicy.Fail
 }

@@ -148,6 +148,8 @@ private final class ScoredElements[A, B](
     extends ChunkedIterator[A, B](elements, program.plan.options.batchSize, Array(scorer), work, _ => ()) {
   private val kept = new mutable.ArrayBuffer[A]
   private val plan = program.plan
+  // one for all: what becomes of the values does not keep them
+  private val values = new SpecificInternalRow(plan.outputs.map(_.dataType))
 
   def this(elements: Iterator[A], program: ScoreProgram, work: Work, feed: A => InternalRow, finish: (A, Any) => B) =
     this(elements, program, program.open(work), work, feed, finish)
@@ -166,7 +168,6 @@ private final class ScoredElements[A, B](
     val value =
       if (!scorer.has(i)) null
       else {
-        val values = new SpecificInternalRow(plan.outputs.map(_.dataType))
         plan.outputs.indices.foreach(output => scorer.put(i, output, values, output))
         if (plan.outputs.size == 1) values.get(0, plan.dataType) else values
       }

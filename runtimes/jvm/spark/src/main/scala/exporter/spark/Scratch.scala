@@ -1,9 +1,9 @@
 package exporter.spark
 
-import java.io.IOException
+import java.io.{IOException, InputStream}
 import java.nio.file.{Files, Path}
 import java.time.LocalDateTime
-import java.util.zip.{ZipEntry, ZipOutputStream}
+import java.util.zip.{ZipEntry, ZipInputStream, ZipOutputStream}
 
 /** Temporary files of this JVM: copies and archives of models. They are deleted when it ends. */
 private[spark] object Scratch {
@@ -31,6 +31,21 @@ private[spark] object Scratch {
         out.closeEntry()
       }
     } finally out.close()
+  }
+
+  /** Writes the files of a zip file that [[zip]] made to an empty directory. Closes the stream. */
+  def unzip(archive: InputStream, directory: Path): Unit = {
+    val in = new ZipInputStream(archive)
+    try {
+      Iterator.continually(in.getNextEntry).takeWhile(_ != null).foreach { entry =>
+        val file = directory.resolve(entry.getName).normalize
+        if (!file.startsWith(directory)) {
+          throw new IOException(s"the archive names ${entry.getName}, which is outside of it")
+        }
+        Files.createDirectories(file.getParent)
+        Files.copy(in, file)
+      }
+    } finally in.close()
   }
 
   private def delete(directory: Path): Unit =

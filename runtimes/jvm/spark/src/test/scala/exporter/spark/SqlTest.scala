@@ -213,6 +213,18 @@ class SqlTest {
     } finally cached.unpersist()
   }
 
+  @Test def streams(): Unit = {
+    val source = TestModels.directory("sql-t.parquet").toString
+    val query = spark.readStream.schema(spark.read.parquet(source).schema).parquet(source)
+      .selectExpr("id", "tfpredict(features) p").where("p > -3")
+      .writeStream.format("memory").queryName("streamed").start()
+    try query.processAllAvailable()
+    finally query.stop()
+    assertEquals(
+      rows(s"select id, $linear p from t where $linear > -3").map(_.toString).sorted,
+      rows("select * from streamed").map(_.toString).sorted)
+  }
+
   @Test def constants(): Unit = {
     val query = sql("select tfpredict(array(cast(1 as float), cast(2 as float))) p from values (1), (2) as v(i)")
     assertEquals(Seq("[-3.25]", "[-3.25]"), query.collect().map(_.toString).toSeq)

@@ -20,29 +20,34 @@ object Tutorial {
    * @param close whether tensors are closed after each row
    */
   def register(spark: SparkSession, name: String, path: String, text: Boolean, close: Boolean): Unit = {
-    def floats(row: collection.Seq[Float]): Array[Float] = {
-      val model = PlainModel(path)
-      predict(model, model.tensor(row.toArray, 1), close)
-    }
-    def strings(row: collection.Seq[String]): Array[Float] = {
-      val model = PlainModel(path)
-      predict(model, model.tensor(row.toArray, 1), close)
-    }
+    val score = new RowScore(path, close)
     val function =
-      if (text) udf(strings _)
-      else if (PlainModel(path).width == 1) udf((row: collection.Seq[Float]) => floats(row)(0))
-      else udf(floats _)
+      if (text) udf((row: collection.Seq[String]) => score.ofStrings(row))
+      else if (PlainModel(path).width == 1) udf((row: collection.Seq[Float]) => score.ofFloats(row)(0))
+      else udf((row: collection.Seq[Float]) => score.ofFloats(row))
     spark.udf.register(name, function)
   }
 
-  private def predict(model: PlainModel, tensor: Tensor, close: Boolean): Array[Float] = {
-    val result = model.runByName(tensor)
-    val values = new Array[Float](model.width)
-    model.read(result, 1, values)
-    if (close) {
-      result.close()
-      tensor.close()
+  private final class RowScore(path: String, close: Boolean) extends Serializable {
+    def ofFloats(row: collection.Seq[Float]): Array[Float] = {
+      val model = PlainModel(path)
+      predict(model, model.tensor(row.toArray, 1))
     }
-    values
+
+    def ofStrings(row: collection.Seq[String]): Array[Float] = {
+      val model = PlainModel(path)
+      predict(model, model.tensor(row.toArray, 1))
+    }
+
+    private def predict(model: PlainModel, tensor: Tensor): Array[Float] = {
+      val result = model.runByName(tensor)
+      val values = new Array[Float](model.width)
+      model.read(result, 1, values)
+      if (close) {
+        result.close()
+        tensor.close()
+      }
+      values
+    }
   }
 }
