@@ -11,7 +11,7 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark test-spark-matrix setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -36,6 +36,9 @@ jvm: workers ## the JVM modules' own tests
 
 spark: jvm ## the Spark library and its application on clusters of processes
 	$(PYTEST) tests/spark/test_cluster.py
+
+spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/target/exporter-spark_*.jar
+	$(BIN)/python tools/spark.py jar
 
 test-spark-matrix: jvm ## Spark 3.5, the newest PySpark of pip, the one jar to submit, the workers built from the wheel
 	$(BIN)/python tools/spark.py all

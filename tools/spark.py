@@ -59,7 +59,8 @@ def new() -> None:
         venv.create(NEW, with_pip=True)
     run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES])
     (home,) = NEW.glob("lib/python*/site-packages/pyspark")
-    run([sys.executable, "-m", "pytest", "tests/spark/test_cluster.py"], EXPORTER_SPARK_HOME=str(home))
+    tests = ["tests/spark/test_cluster.py", "tests/spark/test_docs.py"]
+    run([sys.executable, "-m", "pytest", *tests], EXPORTER_SPARK_HOME=str(home))
     # a session of PySpark finds its Spark by itself; the models are exported by this Python
     run(
         [str(python), "-m", "pytest", "tests/spark/test_pyspark.py"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyspark.ml.functions import predict_batch_udf
@@ -12,10 +13,8 @@ from pyspark.sql.types import ArrayType, DataType, FloatType, LongType, StructFi
 
 from exporter import spark as library
 
-from . import python_arms
+from . import python_arms, results
 from .models import Case
-
-COMMON = 256  # the batch size that every arm is measured with
 
 
 @dataclass(frozen=True)
@@ -82,26 +81,26 @@ def arms(spark: SparkSession, case: Case, threads: int) -> list[Arm]:
 
     jvm.Tutorial.register(session, "tutorial", case.saved_model, case.text, False)
     jvm.Tutorial.register(session, "tutorial_closing", case.saved_model, case.text, True)
-    frames("tutorial row UDF", "single", call("tutorial"), plain, False)
-    frames("tutorial row UDF, closing tensors", "single", call("tutorial_closing"), plain, False)
+    frames(results.TUTORIAL, "single", call("tutorial"), plain, False)
+    frames(results.CLOSING, "single", call("tutorial_closing"), plain, False)
     library.register(spark, "saved", case.saved_model)
     jvm.RowByRow.register(session, "by_row", case.saved_model)
-    frames("ours, row by row (the fallback)", "single", call("by_row"), ours, False)
-    frames("ours, DataFrame transformer", "all", transformed, ours, True)
-    frames("ours, SQL tfpredict", "all", named("saved"), ours, True)
+    frames(results.FALLBACK, "single", call("by_row"), ours, False)
+    frames(results.TRANSFORMER, "all", transformed, ours, True)
+    frames(results.SQL, "all", named("saved"), ours, True)
     found.append(_by_hand(spark, case, plain))
-    for name, make in (("predict_batch_udf", _predict_batch), ("mapInPandas", _map_in_pandas)):
-        frames(f"{name}, Python TensorFlow", "python", make(case), lambda: python_copies(case), True)
+    for name, make in ((results.PREDICT_BATCH, _predict_batch), (results.IN_PANDAS, _map_in_pandas)):
+        frames(name, "python", make(case), lambda: python_copies(case), True)
     if case.onnx:
         library.register(spark, "onnx", case.onnx)
-        frames("ours, SQL tfpredict, ONNX Runtime", "all", named("onnx"), ours, True)
+        frames(results.ONNX, "all", named("onnx"), ours, True)
     found.append(_bare(spark, case, plain, threads))
 
     def scan(rows: DataFrame, count: int, batch: int) -> int:
         discard(rows.select("id", "features"))
         return count
 
-    found.append(Arm("scan only", "all", False, None, scan, None))
+    found.append(Arm(results.SCAN, "all", False, None, scan, None))
     return found
 
 
@@ -115,7 +114,7 @@ def _by_hand(spark: SparkSession, case: Case, copies: Callable[[], int]) -> Arm:
         by_hand.run(rows._jdf, case.saved_model, case.text, batch)
         return count
 
-    return Arm("rdd.mapPartitions, batched by hand", "all", True, frame, run, copies)
+    return Arm(results.BY_HAND, "all", True, frame, run, copies)
 
 
 def _bare(spark: SparkSession, case: Case, copies: Callable[[], int], threads: int) -> Arm:
@@ -134,7 +133,7 @@ def _bare(spark: SparkSession, case: Case, copies: Callable[[], int], threads: i
     def run(rows: DataFrame, count: int, batch: int) -> int:
         return int(loop(batch).run(count, threads))
 
-    return Arm("bare TensorFlow Java loop (the limit)", "all", True, frame, run, copies)
+    return Arm(results.BARE, "all", True, frame, run, copies)
 
 
 def _model(case: Case) -> Sequence[str]:
@@ -143,8 +142,6 @@ def _model(case: Case) -> Sequence[str]:
 
 def python_copies(case: Case) -> int:
     """Python workers alive now that hold the model."""
-    from pathlib import Path
-
     pids = Path(f"{case.directory}/loads").read_text().split()
     return sum(1 for pid in set(pids) if Path(f"/proc/{pid}").exists())
 

@@ -6,6 +6,7 @@ one TensorFlow on this machine, and Python's arms run the one that exported the 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -45,3 +46,17 @@ def ensure(directory: Path) -> Path:
     subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True)
     marker.write_text(state)
     return python
+
+
+def variables(python: Path) -> dict[str, str]:
+    """For the processes of a session: one thread in every library, and the Spark that pip installed."""
+    path = os.pathsep.join([str(TOP / "benchmarks"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return {
+        **{name: value for name, value in os.environ.items() if name != "SPARK_HOME"},
+        **dict.fromkeys(threads, "1"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": str(python),
+        "PYTHONPATH": path,
+    }

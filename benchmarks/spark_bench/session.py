@@ -2,13 +2,12 @@
 
 usage: python -m spark_bench.session DIRECTORY ROUNDS        DIRECTORY as `models.prepare` leaves it
 
-Runs in the environment with PySpark; leaves `result.json` in the directory.
+Runs in the environment with PySpark and with the variables that `environment` says; leaves `result.json` in DIRECTORY.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 from pathlib import Path
@@ -17,53 +16,44 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
-# read by the libraries of all processes that are started from here
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    TF_NUM_INTRAOP_THREADS="1",
-    TF_NUM_INTEROP_THREADS="1",
-    TF_CPP_MIN_LOG_LEVEL="3",
-    SPARK_LOCAL_IP="127.0.0.1",
-    PYSPARK_PYTHON=sys.executable,
-)
-os.environ.pop("SPARK_HOME", None)  # what pip installed, whatever else is on the machine
+import exporter.spark
+from exporter.runtimes import _jvm
 
-from pyspark.sql import SparkSession  # noqa: E402
-
-import exporter.spark  # noqa: E402
-from exporter.runtimes import _jvm  # noqa: E402
-
-from .arms import COMMON, Arm, arms  # noqa: E402
-from .measure import Spent, measured  # noqa: E402
-from .models import Case, load  # noqa: E402
+from .arms import Arm, arms
+from .measure import Spent, measured
+from .models import Case, load
+from .results import COMMON
 
 SLOTS = 2  # task slots, and threads of the bare loop
 FILES = 4  # of each table, so that both slots have the same to do
 SWEPT = 3  # rounds in which other batch sizes are timed
 GATE = 1e-4  # of the float32 runtimes: |a-b| <= GATE * S + GATE * |b|, S the root mean square of the reference
-JAVA_FLAGS = (
-    "-Dorg.bytedeco.javacpp.maxPhysicalBytes=0 -Dorg.bytedeco.javacpp.maxBytes=0 -Dorg.bytedeco.javacpp.noPointerGC=true"
-)
+JAVACPP = {"maxPhysicalBytes": "0", "maxBytes": "0", "noPointerGC": "true"}
 
 
 def start(top: Path) -> SparkSession:
     """local[2] with the library, the ONNX engine and what the library is compared with."""
     worker = top / _jvm.WORKER
-    others = [jar for name in ("exporter-onnxruntime", "onnxruntime", "jna") for jar in worker.glob(f"{name}-[0-9]*.jar")]
+    names = ("exporter-onnxruntime", "onnxruntime", "jna")
+    others = [str(jar) for name in names for jar in worker.glob(f"{name}-[0-9]*.jar")]
     bench = top / "bench" / "target" / "exporter-spark-bench.jar"
+    if not bench.exists():
+        sys.exit(f"no {bench}; run: make bench-spark")
+    flags = " ".join(f"-Dorg.bytedeco.javacpp.{name}={value}" for name, value in JAVACPP.items())
     builder: Any = SparkSession.builder
     builder = (
         builder.master(f"local[{SLOTS}]")
         .config("spark.driver.memory", "4g")
-        .config("spark.driver.extraJavaOptions", JAVA_FLAGS)
+        .config("spark.driver.extraJavaOptions", flags)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
         .config("spark.sql.files.openCostInBytes", "0")
         .config("spark.sql.files.minPartitionNum", str(FILES))
     )
-    jars = [*exporter.spark.jars(), *map(str, others), str(bench)]
+    jars = [*exporter.spark.jars(), *others, str(bench)]
     spark: SparkSession = exporter.spark.configure(builder, jars).getOrCreate()
     return spark
 

@@ -129,6 +129,10 @@ class RuntimeSession:
         artifact = _artifact(self._bundle, cell)
         if self._runtime.needs_code and artifact.needs_code and self._options.custom is None:
             return Unsupported(f"reloading needs the code of {', '.join(artifact.needs_code)}; give --custom module.py")
+        if self._runtime.unordered and cell.signature in self._bundle.source.get("stateful", ()):
+            return Unsupported(
+                f"the signature keeps state between calls, and {self._runtime.name} runs rows in any order"
+            )
         return None
 
     def _start(self) -> Outcome | None:

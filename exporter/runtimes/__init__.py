@@ -45,7 +45,8 @@ class Runtime:
     for a runtime that runs only on request. `needs_code` is True when loading can need the source's own classes,
     which then follow the command as `--custom FILE`. `fragile` is True when an artifact can damage the worker's memory
     without ending it, so that after a red cell the next artifact gets a fresh process. `recycle` says when a worker
-    whose library leaks is replaced; None for never.
+    whose library leaks is replaced; None for never. `unordered` is True when one open model scores the rows of a case
+    in no fixed order, so that a signature that keeps state has no meaning in it.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Runtime:
     needs_code: bool = False
     fragile: bool = False
     recycle: Recycle | None = None
+    unordered: bool = False
     limits: Limits = Limits()
     environment: Mapping[str, str] = field(default_factory=dict)
 

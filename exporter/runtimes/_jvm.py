@@ -87,7 +87,9 @@ def java() -> tuple[str, int]:
 
 def sources(top: Path) -> Iterator[Path]:
     """The files the jars are built from, in a fixed order."""
-    for path in sorted([top / "pom.xml", *top.glob("*/pom.xml"), *top.glob("*/src/main/**/*")]):
+    poms = [path for path in top.glob("*/pom.xml") if path.parent.name != "bench"]  # which a profile adds
+    mains = (path for pom in poms if pom.parent.name != "dist" for path in pom.parent.glob("src/main/**/*"))
+    for path in sorted([top / "pom.xml", *poms, *mains]):
         if path.is_file():
             yield path
 

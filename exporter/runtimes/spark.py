@@ -12,6 +12,7 @@ def _spark(name: str, title: str) -> Runtime:
         kind="cpu",
         command=jvm_worker(name, spark=True),
         recycle=Recycle(loads=200),
+        unordered=True,
         # nothing outside this machine has to find the driver
         environment={"SPARK_LOCAL_IP": "127.0.0.1"},
     )

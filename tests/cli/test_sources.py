@@ -67,7 +67,7 @@ def test_callables_and_saved_model(cli: Any, files: Path) -> None:
 def test_subclassed_callable(small: Any) -> None:
     report = small.result.json
     check(report, "callable", FEATURES, {"outputs"})
-    assert {c["runtime"] for c in report["cells"]} == {"onnxruntime", "onnxruntime-node"}
+    assert {c["runtime"] for c in report["cells"]} == {"onnxruntime", "onnxruntime-java", "onnxruntime-node"}
 
 
 def test_custom_layer_callable_brings_its_own_code(custom: Any) -> None:
@@ -114,7 +114,8 @@ def test_model_objects(tmp_path: Path) -> None:
     assert (functional["kind"], functional["verdict"]) == ("object", "passed")
 
     (reload, *rest) = custom["cells"]
-    assert rest == [["onnx", "onnxruntime", "passed", ""], ["onnx", "onnxruntime-node", "passed", ""]]
+    runtimes = ("onnxruntime", "onnxruntime-java", "onnxruntime-node")
+    assert rest == [["onnx", runtime, "passed", ""] for runtime in runtimes]
     assert reload[:3] == ["keras", "keras", "unsupported"]
     assert "Scale" in reload[3]
     assert "--custom module.py" in reload[3]

@@ -124,7 +124,8 @@ def test_the_examples_in_contributing_are_a_format_and_a_runtime(tmp_path: Path)
 
 def test_links_between_pages_resolve() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links {target}"
 

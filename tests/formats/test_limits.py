@@ -86,7 +86,10 @@ def artifact(report: dict[str, Any], recipe: str) -> dict[str, Any]:
 def test_a_module_with_state_starts_every_case_afresh(module: Path) -> None:
     status, report = convert(module, "counter", "saved-model", "onnx")
     assert [s["name"] for s in report["signatures"]] == ["serving_default"], "__call__ is an ordinary signature"
-    assert {c["outcome"] for c in report["cells"] if c["recipe"] == "saved-model"} == {"passed"}
+    for cell in report["cells"]:
+        if cell["recipe"] == "saved-model":
+            assert cell["outcome"] == ("unsupported" if cell["runtime"].startswith("spark-") else "passed"), cell
+            assert cell["outcome"] == "passed" or "keeps state" in cell["reason"]
     assert "changes a variable" in artifact(report, "onnx")["reason"]
     assert status == 1, "onnx was named"
     from exporter.bundle import Bundle

@@ -126,6 +126,15 @@ def test_code_is_never_taken_from_a_bundle(bundle: Bundle, tiny: ModuleType) -> 
     assert all(isinstance(r.outcome, Passed) for r in given.cells.values())
 
 
+def test_state_has_no_meaning_where_rows_have_no_order(bundle: Bundle) -> None:
+    stateful = replace(bundle, source={**bundle.source, "stateful": ["serve"]})
+    for found in run(stateful, runtime(unordered=True)).cells.values():
+        assert isinstance(found.outcome, Unsupported)
+        assert "keeps state" in found.outcome.reason
+    for result in (run(stateful, runtime()), run(bundle, runtime(unordered=True))):
+        assert all(isinstance(r.outcome, Passed) for r in result.cells.values())
+
+
 def pinned(bundle: Bundle, tiny: ModuleType, shape: tuple[int | None, ...]) -> Bundle:
     entry = Entry("model.fake", "serve", NameMap.identity(tiny.SIGNATURE), {"x": shape})
     return replace(bundle, artifacts=(tiny.artifact(entries={"serve": entry}),))

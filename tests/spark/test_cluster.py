@@ -51,6 +51,7 @@ def run_suite(
     counts = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", summary[1])}
     assert done.returncode == 0, done.stdout[-20000:]
     assert counts["failed"] == 0
+    assert counts["passed"] + counts["skipped"] == counts["found"]
     return counts
 
 
@@ -58,10 +59,9 @@ def test_every_test_of_the_library_on_a_cluster_of_two(
     distribution: Any, exported: Any, jars: list[str], suite: list[str]
 ) -> None:
     counts = run_suite(distribution, LOCAL_CLUSTER, exported, jars, suite)
-    # its workers have one address, and no task is tried twice on one machine
-    assert counts["skipped"] == 1
-    assert counts["passed"] == counts["found"] - 1
-    assert counts["passed"] > 50
+    assert counts["passed"] > 100
+    # some look into the JVM that scores, which is another one here
+    assert counts["skipped"] < counts["found"] / 5
 
 
 def test_loss_speculation_and_archives_on_a_standalone_master(
@@ -70,7 +70,7 @@ def test_loss_speculation_and_archives_on_a_standalone_master(
     with distribution.standalone(workers=2, cores=1, memory="1g") as master:
         counts = run_suite(distribution, master, exported, jars, suite, r".*OnCluster", r".*\.SqlTest")
     assert counts["skipped"] == 0
-    assert counts["passed"] == counts["found"] > 6
+    assert counts["passed"] > 6
 
 
 @pytest.fixture

@@ -1,15 +1,22 @@
 package exporter.spark
 
-import exporter.core.TensorSpec
+import exporter.core.{DType, TensorSpec}
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.UnsafeArrayData
 import org.apache.spark.sql.catalyst.util.ArrayData
+import org.apache.spark.sql.vectorized.{ColumnarArray, ColumnarBatch}
 import org.apache.spark.unsafe.Platform
 
 /** Arrays in arrays. */
 private[spark] final class ArrayFiller(plan: InputPlan, options: ScoreOptions, ordinal: Int, element: Element)
     extends InputFiller(plan, options) {
   private val size = plan.dtype.size
+  private val flat = plan.source.isInstanceOf[Source.Arrays] && plan.lengths.length == 1
+
+  // whether no array of the current batch has a null inside; its arrays do not tell that of themselves
+  private var complete = false
+
+  override def begin(batch: ColumnarBatch): Unit = complete = flat && !batch.column(ordinal).getChild(0).hasNull
 
   def fill(row: InternalRow, to: Slot, at: Int, lengths: Array[Long]): Boolean = {
     val count = InputFiller.product(lengths, 0)
@@ -43,6 +50,9 @@ private[spark] final class ArrayFiller(plan: InputPlan, options: ScoreOptions, o
     case bytes: UnsafeArrayData if element.same && !ArrayFiller.hasNull(bytes, count) =>
       val values = bytes.getBaseOffset + UnsafeArrayData.calculateHeaderPortionInBytes(count)
       Platform.copyMemory(bytes.getBaseObject, values, null, to.address(index), count.toLong * size)
+      true
+    case column: ColumnarArray if element.same && complete =>
+      ArrayFiller.copy(column, count, plan.dtype, to.address(index))
       true
     case other =>
       var complete = true
@@ -100,6 +110,20 @@ private[spark] final class ArrayFiller(plan: InputPlan, options: ScoreOptions, o
 }
 
 private object ArrayFiller {
+
+  /** Copies a part of a column. */
+  def copy(array: ColumnarArray, count: Int, dtype: DType, address: Long): Unit = {
+    val (values, offset) = dtype match {
+      case DType.FLOAT32 => (array.toFloatArray, Platform.FLOAT_ARRAY_OFFSET)
+      case DType.FLOAT64 => (array.toDoubleArray, Platform.DOUBLE_ARRAY_OFFSET)
+      case DType.INT64 => (array.toLongArray, Platform.LONG_ARRAY_OFFSET)
+      case DType.INT32 => (array.toIntArray, Platform.INT_ARRAY_OFFSET)
+      case DType.INT16 => (array.toShortArray, Platform.SHORT_ARRAY_OFFSET)
+      case DType.BOOL => (array.toBooleanArray, Platform.BOOLEAN_ARRAY_OFFSET)
+      case _ => (array.toByteArray, Platform.BYTE_ARRAY_OFFSET)
+    }
+    Platform.copyMemory(values, offset, null, address, count.toLong * dtype.size)
+  }
 
   /**
    * Whether an array has a null: its bits follow the count of elements, 64 in a word. Reading such an array as a whole

@@ -6,6 +6,7 @@ import scala.collection.mutable
 
 import exporter.core.{Model, ModelException}
 import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /**
  * Scores the rows of one partition, chunk by chunk: add rows, finish, take the results, clear. A chunk is run in as many
@@ -43,6 +44,9 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
 
   /** Rows since the last [[clear]]. */
   def size: Int = count
+
+  /** Tells that the next rows are those of a batch. */
+  def begin(batch: ColumnarBatch): Unit = fillers.foreach(_.begin(batch))
 
   /**
    * Takes a row; it is not kept.

@@ -4,11 +4,15 @@ import exporter.core.ModelException
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.SpecializedGetters
 import org.apache.spark.sql.types.{DataType, DoubleType}
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /** Writes one input of a row into its tensor. Belongs to one thread. */
 private[spark] abstract class InputFiller(val plan: InputPlan, options: ScoreOptions) {
   private val onNull: Option[Constant] = InputFiller.constant(plan, options.nulls)
   protected val padding: Option[Constant] = InputFiller.padding(plan, options)
+
+  /** Tells that the next rows are those of a batch. */
+  def begin(batch: ColumnarBatch): Unit = ()
 
   /**
    * @param at position of the row in the tensor

@@ -45,10 +45,13 @@ private[spark] final case class ScoreExec(
     val kept = input.filter(AttributeSet(list.flatMap(_.references)).contains)
     val programs = calls.map(call => ScoreProgram(call.model.handle, call.plan, call.leaves))
     val counters = metrics
-    child.execute().mapPartitions { rows =>
+    val score = (rows: Iterator[InternalRow]) =>
       // a partition without rows neither loads the model nor runs it
       if (rows.hasNext) ScoredRows(rows, input, kept, programs, columns, list, ScoreExec.report(counters, _))
       else Iterator.empty
+    ColumnarRows.source(child) match {
+      case Some(source) => source.executeColumnar().mapPartitions(batches => score(new ColumnarRows(batches)))
+      case None => child.execute().mapPartitions(score)
     }
   }
 

@@ -1,39 +1,8 @@
 package exporter.spark
 
-import org.apache.spark.TaskContext
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.types.StructType
-
-/** What a task needs of a call. */
-private[spark] final case class ScoreProgram(handle: ModelHandle, plan: ScorePlan, leaves: Seq[Expression]) {
-
-  /**
-   * @param input of the rows that come
-   * @return the scorer, and what gives it its row
-   */
-  def open(input: Seq[Attribute], work: Work): (BatchScorer, InternalRow => InternalRow) = {
-    val positions = leaves.map {
-      case column: Attribute => input.indexWhere(_.exprId == column.exprId)
-      case _ => -1
-    }
-    // gathered rows are copied: then the columns of this call alone
-    if (!positions.contains(-1) && !plan.gathers) {
-      (scorer(leaf => positions(leaf.ordinal), work), identity)
-    } else {
-      val projection = UnsafeProjection.create(leaves, input)
-      (scorer(_.ordinal, work), projection)
-    }
-  }
-
-  /** A scorer of rows that hold the leaves. */
-  def open(work: Work): BatchScorer = scorer(_.ordinal, work)
-
-  private def scorer(at: Leaf => Int, work: Work): BatchScorer = {
-    val where = s"partition ${Option(TaskContext.get()).fold(0)(_.partitionId())}"
-    new BatchScorer(plan, handle.open(), at, where, work)
-  }
-}
 
 /** The rows of one partition with their results. */
 private final class ScoredRows(
@@ -41,14 +10,14 @@ private final class ScoredRows(
     input: Seq[Attribute],
     kept: Seq[Attribute],
     programs: Array[ScoreProgram],
-    scorers: Array[BatchScorer],
-    arguments: Array[InternalRow => InternalRow],
+    feeds: Array[Feed],
     results: Seq[Attribute],
     list: Seq[NamedExpression],
     work: Work,
     report: Counters => Unit)
     extends ChunkedIterator[InternalRow, InternalRow](
-      rows, programs.map(_.plan.options.batchSize).max, scorers, work, report) {
+      rows, programs.map(_.plan.options.batchSize).max, feeds.map(_.scorer), work, report) {
+  private val scorers = feeds.map(_.scorer)
   private val keep = UnsafeProjection.create(kept, input)
   private val buffer = new RowBuffer(kept.length)
   private val values = new SpecificInternalRow(results.map(_.dataType))
@@ -64,8 +33,8 @@ private final class ScoredRows(
 
   override protected def take(row: InternalRow): Unit = {
     var i = 0
-    while (i < scorers.length) {
-      scorers(i).add(arguments(i)(row))
+    while (i < feeds.length) {
+      feeds(i).add(row)
       i += 1
     }
     if (kept.nonEmpty) {
@@ -116,7 +85,11 @@ private[spark] object ScoredRows {
       list: Seq[NamedExpression],
       report: Counters => Unit): Iterator[InternalRow] = {
     val work = new Work
-    val (scorers, arguments) = programs.map(_.open(input, work)).unzip
-    new ScoredRows(rows, input, kept, programs.toArray, scorers.toArray, arguments.toArray, results, list, work, report)
+    val feeds = programs.map(_.open(input, work)).toArray
+    rows match {
+      case columnar: ColumnarRows => columnar.listen(batch => feeds.foreach(_.begin(batch)))
+      case _ =>
+    }
+    new ScoredRows(rows, input, kept, programs.toArray, feeds, results, list, work, report)
   }
 }

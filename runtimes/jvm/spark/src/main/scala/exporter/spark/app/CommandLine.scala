@@ -55,8 +55,8 @@ private[app] object CommandLine {
         (flag.value, inline, tail) match {
           case ("", None, _) => read(tail, add(""))
           case ("", Some(_), _) => throw new UsageException(s"--$name takes no value")
-          case (_, Some(value), _) => read(tail, add(value))
-          case (_, None, value :: after) if !value.startsWith("--") => read(after, add(value))
+          case (_, Some(value), _) if value.nonEmpty => read(tail, add(value))
+          case (_, None, value :: after) if value.nonEmpty && !value.startsWith("--") => read(after, add(value))
           case _ => throw new UsageException(s"--$name needs a value: --$name ${flag.value}")
         }
       case word :: _ => throw new UsageException(s"found '$word', expected an option; quote values that hold spaces")

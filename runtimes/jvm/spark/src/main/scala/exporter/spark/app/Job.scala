@@ -81,11 +81,15 @@ private[app] final class Job(spark: SparkSession, request: Request) {
     val target = request.target.get
     val watch = new Watch
     context.addSparkListener(watch)
-    val start = System.nanoTime()
-    try target.write(scored)
-    finally context.removeSparkListener(watch)
-    val wall = System.nanoTime() - start
-    request.metrics.foreach(write(_, figures(watch, wall)))
+    try {
+      val start = System.nanoTime()
+      target.write(scored)
+      val wall = System.nanoTime() - start
+      request.metrics.foreach { file =>
+        watch.settle(context)
+        write(file, figures(watch, wall))
+      }
+    } finally context.removeSparkListener(watch)
   }
 
   private def figures(watch: Watch, wall: Long): String = {

@@ -2,6 +2,7 @@ package exporter.spark.app
 
 import exporter.core.ModelException
 import exporter.spark.ScoreOptions
+import org.apache.hadoop.fs.Path
 
 /**
  * Where rows come from.
@@ -119,6 +120,8 @@ private[app] object Request {
     val options = unique(line, "write").toMap
     choice(line, "output-format", formats, "parquet") match {
       case "table" => TableTarget(output, options, chosen, id)
+      case _ if new Path(output).isRoot =>
+        throw new UsageException(s"--output $output is the root of a file system; name a directory in it")
       case format => FileTarget(output, format, options, chosen, id)
     }
   }

@@ -1,14 +1,15 @@
 package exporter.spark.app
 
 import java.nio.file.{Files, Paths}
-import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.{ConcurrentHashMap, CountDownLatch}
+import java.util.concurrent.TimeUnit.SECONDS
 import java.util.concurrent.atomic.LongAdder
 
 import scala.util.Try
 
 import exporter.spark.{Java, ModelStore, ScoreExec}
 import org.apache.spark.{SparkContext, SparkEnv, Success}
-import org.apache.spark.scheduler.{SparkListener, SparkListenerTaskEnd}
+import org.apache.spark.scheduler.{SparkListener, SparkListenerJobStart, SparkListenerTaskEnd}
 
 /**
  * What the tasks of an application report about scoring, and which executors they ran on. Tasks that fail, or that
@@ -17,21 +18,40 @@ import org.apache.spark.scheduler.{SparkListener, SparkListenerTaskEnd}
 private[app] final class Watch extends SparkListener {
   private val sums = new ConcurrentHashMap[String, LongAdder]
   private val places = ConcurrentHashMap.newKeySet[(String, String)]
+  private val settled = new CountDownLatch(1)
+
+  override def onJobStart(event: SparkListenerJobStart): Unit =
+    if (Option(event.properties).exists(_.getProperty(Watch.Marker) != null)) {
+      settled.countDown()
+    }
 
   override def onTaskEnd(event: SparkListenerTaskEnd): Unit =
     if (event.reason == Success) {
-      places.add((event.taskInfo.executorId, event.taskInfo.host))
-      event.taskInfo.accumulables.foreach { metric =>
-        for (name <- metric.name if ScoreExec.labels.contains(name); update <- metric.update) {
-          sums.computeIfAbsent(name, _ => new LongAdder).add(Try(update.toString.toLong).getOrElse(0L))
-        }
+      val ours = event.taskInfo.accumulables.filter(_.name.exists(ScoreExec.labels.contains))
+      if (ours.nonEmpty) {
+        places.add((event.taskInfo.executorId, event.taskInfo.host))
+      }
+      for (metric <- ours; name <- metric.name; update <- metric.update) {
+        sums.computeIfAbsent(name, _ => new LongAdder).add(Try(update.toString.toLong).getOrElse(0L))
       }
     }
 
+  /** Waits until everything before is counted: listeners are told in order, and late. */
+  def settle(context: SparkContext): Unit = {
+    context.setLocalProperty(Watch.Marker, "")
+    try context.parallelize(Seq(0), 1).count()
+    finally context.setLocalProperty(Watch.Marker, null)
+    settled.await(30, SECONDS)
+  }
+
   def sum(label: String): Long = Option(sums.get(label)).fold(0L)(_.sum)
 
-  /** Executor ids with their hosts. */
+  /** Ids of the executors that scored, with their hosts. */
   def executors: Seq[(String, String)] = Java.seq[(String, String)](places).sortBy(_._1)
+}
+
+private object Watch {
+  private val Marker = "exporter.score.settle"
 }
 
 /**

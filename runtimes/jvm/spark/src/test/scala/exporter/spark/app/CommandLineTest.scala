@@ -57,6 +57,8 @@ class CommandLineTest {
     refused("--model is given twice", least ++ Seq("--model", "n"): _*)
     refused("--metrics needs a value: --metrics FILE", least :+ "--metrics": _*)
     refused("--nulls needs a value", least ++ Seq("--nulls", "--narrow"): _*)
+    refused("--nulls needs a value", least :+ "--nulls=": _*)
+    refused("--output needs a value", "--output", "", "--model", "m")
     refused("--narrow takes no value", least :+ "--narrow=false": _*)
     refused("--map x: expected two names around '='", least ++ Seq("--map", "x"): _*)
     refused("--map x=... is given twice", least ++ Seq("--map", "x=a", "--map", "x=b"): _*)
@@ -64,6 +66,7 @@ class CommandLineTest {
   }
 
   @Test def valuesThatAnOptionDoesNotHave(): Unit = {
+    refused("--output / is the root of a file system", "--model", "m", "--input", "in", "--output", "/")
     refused("--input-format is 'avro', expected parquet, orc, ", least ++ Seq("--input-format", "avro"): _*)
     refused("--mode is 'ignore', expected errorifexists, overwrite, append", least ++ Seq("--mode", "ignore"): _*)
     refused("batchSize is 'many', expected a whole number", least ++ Seq("--batch-size", "many"): _*)
