@@ -68,9 +68,10 @@ def test_loss_speculation_and_archives_on_a_standalone_master(
     distribution: Any, exported: Any, jars: list[str], suite: list[str]
 ) -> None:
     with distribution.standalone(workers=2, cores=1, memory="1g") as master:
-        counts = run_suite(distribution, master, exported, jars, suite, r".*OnCluster", r".*\.SqlTest")
-    assert counts["skipped"] == 0
-    assert counts["passed"] > 6
+        counts = run_suite(distribution, master, exported, jars, suite, r".*OnCluster", r".*\.DistributionTest")
+    # archives that are added later reach a local master only
+    assert counts["skipped"] == 1
+    assert counts["passed"] > 15
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import exporter.core.{DType, TensorSpec}
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.UnsafeArrayData
 import org.apache.spark.sql.catalyst.util.ArrayData
+import org.apache.spark.sql.execution.vectorized.WritableColumnVector
 import org.apache.spark.sql.vectorized.{ColumnarArray, ColumnarBatch}
 import org.apache.spark.unsafe.Platform
 
@@ -16,7 +17,11 @@ private[spark] final class ArrayFiller(plan: InputPlan, options: ScoreOptions, o
   // whether no array of the current batch has a null inside; its arrays do not tell that of themselves
   private var complete = false
 
-  override def begin(batch: ColumnarBatch): Unit = complete = flat && !batch.column(ordinal).getChild(0).hasNull
+  // vectors of other makers, such as ORC's, do not all show their elements, and are read one by one
+  override def begin(batch: ColumnarBatch): Unit = complete = flat && (batch.column(ordinal) match {
+    case column: WritableColumnVector => !column.getChild(0).hasNull
+    case _ => false
+  })
 
   def fill(row: InternalRow, to: Slot, at: Int, lengths: Array[Long]): Boolean = {
     val count = InputFiller.product(lengths, 0)

@@ -86,13 +86,13 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
   /** Rows that run together: all of them where short ones are filled up, else those of one shape. */
   private def groups(): Seq[Seq[Gathered]] =
     if (gathered.isEmpty) Nil
-    else if (plan.options.ragged != RaggedPolicy.Bucket) Seq(gathered.toSeq)
+    else if (plan.options.ragged != RaggedPolicy.Bucket) Seq(gathered.toVector)
     else {
       val shapes = new mutable.LinkedHashMap[Seq[Seq[Long]], mutable.ArrayBuffer[Gathered]]
       gathered.foreach { member =>
-        shapes.getOrElseUpdate(member.lengths.toSeq.map(_.toSeq), new mutable.ArrayBuffer[Gathered]) += member
+        shapes.getOrElseUpdate(member.lengths.toVector.map(_.toVector), new mutable.ArrayBuffer[Gathered]) += member
       }
-      shapes.values.map(_.toSeq).toSeq
+      shapes.values.map(_.toVector).toVector
     }
 
   private def measured(row: InternalRow, index: Int): Option[Gathered] = {

@@ -1,7 +1,6 @@
 package exporter.spark
 
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
-import org.apache.spark.sql.catalyst.FunctionIdentifier
 
 /**
  * Adds `tfpredict` and its batched execution to sessions: `--conf spark.sql.extensions=exporter.spark.ExporterExtensions`.
@@ -31,9 +30,12 @@ object ExporterExtensions {
    * that reads nothing but partition columns fails to be pruned. Prefer the configuration.
    */
   def register(spark: SparkSession): Unit = synchronized {
-    val functions = spark.sessionState.functionRegistry
-    if (!functions.functionExists(FunctionIdentifier(SqlFunctions.Score))) {
-      SqlFunctions.all.foreach { case (name, info, builder) => functions.registerFunction(name, info, builder) }
+    // as Spark adds functions of programs, by one name: since 4.3 its registry takes other names in three parts only
+    if (!spark.catalog.functionExists(SqlFunctions.Score)) {
+      val functions = spark.sessionState.functionRegistry
+      SqlFunctions.all.foreach { case (name, _, builder) =>
+        functions.createOrReplaceTempFunction(name.funcName, builder, "scala_udf")
+      }
       spark.experimental.extraOptimizations :+= ExtractPredictions
       spark.experimental.extraStrategies :+= ScoreStrategy
     }

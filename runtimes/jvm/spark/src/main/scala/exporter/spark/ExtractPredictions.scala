@@ -36,6 +36,7 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
     if (after.output.map(_.exprId) == before.output.map(_.exprId)) after else Project(before.output, after)
 
   private def extract(node: LogicalPlan): LogicalPlan = node match {
+    case unary: UnaryNode if unary.expressions.exists(_.exists(drawn)) => layers(settled(unary))
     case filter: Filter =>
       // what does not need the model decides first which rows it gets
       val (later, first) = splitConjunctivePredicates(filter.condition).partition(c => calls(c) || !c.deterministic)
@@ -69,6 +70,25 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
     })
   }
 
+  private def drawn(expression: Expression): Boolean =
+    expression.isInstanceOf[TfPredict] && !expression.deterministic
+
+  /** Arguments that are drawn anew every time are drawn once, in a projection of their own. */
+  private def settled(node: UnaryNode): LogicalPlan = {
+    val arguments = new mutable.ArrayBuffer[NamedExpression]
+    val calling = node.transformExpressionsUp {
+      case call: TfPredict if drawn(call) =>
+        call.withNewChildren(call.children.map {
+          case argument if argument.deterministic => argument
+          case argument =>
+            val named = Alias(argument, "argument")()
+            arguments += named
+            named.toAttribute
+        })
+    }
+    calling.withNewChildren(Seq(layers(Project(node.child.output ++ arguments, node.child))))
+  }
+
   /** Different calls that have no call in their arguments. */
   private def innermost(expressions: Seq[Expression]): Seq[TfPredict] = {
     val found = new mutable.LinkedHashMap[Expression, TfPredict]
@@ -76,7 +96,8 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
       case call: TfPredict if !call.children.exists(calls) => found.getOrElseUpdate(call.canonicalized, call)
       case _ =>
     })
-    found.values.toSeq
+    // not toSeq, which is lazy in Scala 2.12
+    found.values.toVector
   }
 
   private def readable(call: TfPredict, child: LogicalPlan): Boolean =
@@ -129,7 +150,7 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
         below(child, unaliased(call, list)).map { case (changed, column) =>
           (Project(if (list.exists(_.exprId == column.exprId)) list else list :+ column, changed), column)
         }
-      case _: Filter | _: Sort | _: GlobalLimit | _: LocalLimit | _: RepartitionOperation => through(plan.children.head)
+      case _: Filter | _: Sort | _: Window | _: GlobalLimit | _: LocalLimit | _: RepartitionOperation => through(plan.children.head)
       // a side whose rows may be made up of nulls has no results for those
       case Join(left, right, kind, _, _) =>
         (kind match {
@@ -174,7 +195,7 @@ private[spark] object ExtractPredictions extends Rule[LogicalPlan] with Predicat
           below += e
           e.toAttribute
       }
-      Project(list, aggregate.copy(aggregateExpressions = below.toSeq))
+      Project(list, aggregate.copy(aggregateExpressions = below.toVector))
     }
   }
 

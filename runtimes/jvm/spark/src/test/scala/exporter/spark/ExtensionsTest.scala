@@ -48,6 +48,11 @@ class ExtensionsTest {
     assertEquals(1, Plans.scores(scored).size)
   }
 
+  @Test def aConfiguredSessionStaysAsItIs(): Unit = {
+    ExporterExtensions.register(spark)
+    assertEquals(Nil, spark.experimental.extraStrategies)
+  }
+
   @Test def theFunctionDescribesItself(): Unit =
     assertTrue(spark.sql("describe function tfpredict").collect().mkString.contains("Scores rows with a model"))
 }

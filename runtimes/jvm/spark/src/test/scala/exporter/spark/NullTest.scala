@@ -64,6 +64,23 @@ class NullTest {
     }
   }
 
+  @Test def oneNullInManyBatchesOfAFile(): Unit =
+    for (format <- Seq("parquet", "orc")) {
+      val file = TestModels.directory(s"many-nulls.$format").toString
+      spark.range(0, 12000, 1, 1)
+        .selectExpr("id", "array(cast(id as float), if(id in (5000, 11999), null, cast(1 as float))) features")
+        .write.mode("overwrite").format(format).save(file)
+      val df = spark.read.format(format).load(file)
+      val scored = TensorFlowModel.load(TestModels.linear).setNulls("null").transform(df)
+      scored.collect().foreach { row =>
+        val id = row.getLong(0)
+        assertEquals(if (id == 5000 || id == 11999) null else 0.5f * id - 1.75f, row.get(2), s"$format $id")
+      }
+      // straight from the columns of the file
+      assertTrue(Plans.scores(scored).exists(score => ColumnarRows.source(score.child).isDefined), format)
+      fails("column 'features', row 5000 of partition 0: has a null at position 1")(score(df, "error"))
+    }
+
   @Test def nullsInColumnsOfAVector(): Unit = {
     val df = frame("a float, b float", Row(1f, 2f), Row(null, 2f), Row(3f, null)).coalesce(1)
     def model = TensorFlowModel.load(TestModels.linear).setInputColumns("features", Seq("a", "b"))

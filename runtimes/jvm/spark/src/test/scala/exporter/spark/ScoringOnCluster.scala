@@ -21,9 +21,13 @@ class ScoringOnCluster {
   /** One that died in the test before is back. The driver counts among them. */
   @BeforeEach
   def bothExecutorsAreThere(): Unit = {
+    await("the executors did not come")(spark.sparkContext.statusTracker.getExecutorInfos.length >= 3)
+  }
+
+  private def await(otherwise: String)(condition: => Boolean): Unit = {
     val deadline = System.nanoTime() + 60000000000L
-    while (spark.sparkContext.statusTracker.getExecutorInfos.length < 3) {
-      assertTrue(System.nanoTime() < deadline, "the executors did not come")
+    while (!condition) {
+      assertTrue(System.nanoTime() < deadline, otherwise)
       Thread.sleep(100)
     }
   }
@@ -113,6 +117,8 @@ class ScoringOnCluster {
             Thread.sleep(600000)
           }
         })
+        // the job does not wait for the end of an attempt that it does not need
+        await("the slow attempt was not killed")(killed.get > 0)
       }
     }
     assertEquals(1, killed.get)

@@ -213,6 +213,19 @@ class SqlTest {
     } finally cached.unpersist()
   }
 
+  @Test def randomArguments(): Unit = {
+    val query = sql("select r, tfpredict('twice', r) p from (select id, cast(rand(1) as float) r from t)")
+    query.collect().foreach(row => assertEquals(2 * row.getFloat(0), row.getFloat(1)))
+    val drawn = sql(
+      """select tfpredict('twice', cast(rand(1) as float)) p, tfpredict('twice', tfpredict('twice', cast(rand(2) as float))) q
+        |from t where tfpredict('twice', cast(rand(3) as float)) > 0.5""".stripMargin)
+    val values = drawn.collect()
+    assertTrue(values.length > 600 && values.length < 900, values.length.toString)
+    values.foreach(row => assertTrue(0 <= row.getFloat(0) && row.getFloat(0) < 2 && row.getFloat(1) < 4))
+    assertTrue(values.map(_.getFloat(0)).distinct.length > 500)
+    Seq(query, drawn).foreach(query => assertEquals(Nil, Plans.fallbacks(query)))
+  }
+
   @Test def streams(): Unit = {
     val source = TestModels.directory("sql-t.parquet").toString
     val query = spark.readStream.schema(spark.read.parquet(source).schema).parquet(source)

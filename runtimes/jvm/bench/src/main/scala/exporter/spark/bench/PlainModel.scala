@@ -15,8 +15,10 @@ import org.tensorflow.types.{TFloat32, TString}
  */
 final class PlainModel private (path: String) {
   private val bundle = {
-    val threads = ConfigProto.newBuilder().setIntraOpParallelismThreads(1).setInterOpParallelismThreads(1).build()
-    SavedModelBundle.loader(path).withTags("serve").withConfigProto(threads).load()
+    // -1: in the thread that calls. A pool would be one for the process, with a hand-over for each run, and idle threads
+    // that spin; that is what programs get that do not set it, and they pay for it
+    val inCaller = ConfigProto.newBuilder().setIntraOpParallelismThreads(1).setInterOpParallelismThreads(-1).build()
+    SavedModelBundle.loader(path).withTags("serve").withConfigProto(inCaller).load()
   }
   private val definition = bundle.metaGraphDef().getSignatureDefMap.get("serving_default")
   private val input = definition.getInputsMap.values().iterator().next()
