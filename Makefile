@@ -11,7 +11,7 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -43,6 +43,10 @@ spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/t
 test-spark-matrix: jvm ## Spark 3.5, the newest PySpark of pip, the one jar to submit, the workers built from the wheel
 	$(BIN)/python tools/spark.py all
 	$(PYTEST) tests/wheel/test_build.py
+
+soak: workers ## native memory of each engine of the JVM over 100,000 batches: minutes
+	$(BIN)/python tools/jvm.py mvn --quiet --projects=tensorflow,onnxruntime,tflite --also-make \
+		-Dtest='*MemoryTest' -Dsurefire.failIfNoSpecifiedTests=false -Dexporter.soak.batches=100000 test
 
 bench-spark: workers ## ratios of ways to score in Spark, one run
 	$(BIN)/python benchmarks/spark.py

@@ -24,6 +24,7 @@ class ScoringOnCluster {
     await("the executors did not come")(spark.sparkContext.statusTracker.getExecutorInfos.length >= 3)
   }
 
+  /** Jobs do not wait until listeners have heard of everything, nor for attempts that are not needed any more. */
   private def await(otherwise: String)(condition: => Boolean): Unit = {
     val deadline = System.nanoTime() + 60000000000L
     while (!condition) {
@@ -94,6 +95,7 @@ class ScoringOnCluster {
             Runtime.getRuntime.halt(9)
           }
         })
+        await("no executor was lost")(lost.get > 0)
       }
     }
     assertEquals(1, lost.get)
@@ -117,7 +119,6 @@ class ScoringOnCluster {
             Thread.sleep(600000)
           }
         })
-        // the job does not wait for the end of an attempt that it does not need
         await("the slow attempt was not killed")(killed.get > 0)
       }
     }

@@ -45,12 +45,13 @@ final class TensorFlowModel implements Model {
 
   static TensorFlowModel load(Path directory, MetaGraph metaGraph, EngineOptions options) {
     // soft placement: a model that was built for a GPU names it. Threads: the library would start as many as the
-    // machine has cores, for each of two pools
+    // machine has cores, for each of two pools. The pool between operations is one for the process: with one thread in
+    // it concurrent runs would wait for each other, so -1, which is "in the thread that calls" (config.proto)
     ConfigProto config =
         ConfigProto.newBuilder()
             .setAllowSoftPlacement(true)
             .setIntraOpParallelismThreads(options.threads())
-            .setInterOpParallelismThreads(options.threads())
+            .setInterOpParallelismThreads(options.threads() == 1 ? -1 : options.threads())
             .build();
     try {
       SavedModelBundle bundle =

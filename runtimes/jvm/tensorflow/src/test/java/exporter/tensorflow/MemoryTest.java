@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
  * pages that the allocator keeps for its threads and the code the JVM compiles meanwhile; measured growth is under one.
  */
 class MemoryTest {
-  /** More of them with {@code -Dexporter.soak.batches=100000}. */
+  /** More of them with {@code -Dexporter.soak.batches=100000}, that is {@code make soak}. */
   private static final int BATCHES = Integer.getInteger("exporter.soak.batches", 10_000);
 
   private static final long BOUND_KB = 8 * 1024;
@@ -35,7 +35,9 @@ class MemoryTest {
 
   private void assertFlat(String what, Path model) throws Exception {
     long grown = Long.parseLong(ChildJvm.run(Loop.class, FLAGS, what, model.toString()));
-    assertTrue(grown < BOUND_KB, what + " grew by " + grown + " kB");
+    String found = what + ": " + grown + " kB more after " + BATCHES + " batches";
+    System.out.println(found);
+    assertTrue(grown < BOUND_KB, found);
   }
 
   @Test
