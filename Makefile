@@ -19,8 +19,8 @@ demo: setup ## train digits-cnn, convert it to every format, run every artifact,
 	$(BIN)/python tools/jvm.py build-if-possible
 	$(BIN)/exporter convert digits-cnn -o build/digits-cnn
 
-test: workers ## everything: lint, types, JavaScript, JVM, unit, protocol, command line, docs, parity, the installed wheel
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli jvm installed
+test: workers ## everything: lint, types, JavaScript, JVM, unit, protocol, Spark, command line, docs, parity, the installed wheel
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli jvm spark installed
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
 package exporter.spark
 
 import java.io.IOException
-import java.io.IOException
 import java.nio.file.{Files, Path, Paths}
 
 import exporter.core.ModelException
