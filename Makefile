@@ -54,11 +54,11 @@ bench-spark: workers ## ratios of ways to score in Spark, one run
 unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
-parity: workers ## real artifacts in real runtimes, and the docs
-	$(PYTEST) tests/parity tests/docs
+parity: workers ## the reference models, real artifacts in real runtimes, and the docs
+	$(PYTEST) tests/reference_models tests/parity tests/docs
 
-cli: workers ## the command line, the writers and the reference models
-	$(PYTEST) tests/cli tests/formats tests/reference_models
+cli: workers ## the command line and the writers
+	$(PYTEST) tests/cli tests/formats
 
 installed: workers ## the built wheel, installed into an empty environment
 	$(PYTEST) tests/wheel/test_wheel.py

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,11 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def convert(module: Path, name: str, *to: str) -> tuple[int, dict[str, Any]]:
-    """Exit status and report of one conversion to some recipes of the default kind (not named explicitly)."""
-    recipes = [word for recipe in to for word in ("--to", recipe)]
-    command = [sys.executable, "-m", "exporter", "convert", f"{module}:{name}", *recipes, "--json", "-q"]
+def convert(module: Path, name: str, *to: str, runtimes: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
+    """Exit status and report of one conversion to some recipes, run in some runtimes or all."""
+    chosen = [word for recipe in to for word in ("--to", recipe)]
+    chosen += [word for runtime in runtimes for word in ("--runtime", runtime)]
+    command = [sys.executable, "-m", "exporter", "convert", f"{module}:{name}", *chosen, "--json", "-q"]
     done = subprocess.run(
         [*command, "-o", str(module.parent / name)], capture_output=True, text=True, timeout=300, env=dict(os.environ)
     )
@@ -102,7 +104,7 @@ def test_a_module_with_state_starts_every_case_afresh(module: Path) -> None:
 
 @pytest.mark.parametrize(("name", "recipe"), [("operations", "h5"), ("lambda_layer", "keras"), ("lambda_layer", "h5")])
 def test_what_keras_cannot_load_again_is_refused(module: Path, name: str, recipe: str) -> None:
-    _, report = convert(module, name, recipe, "saved-model")
+    _, report = convert(module, name, recipe, "saved-model", runtimes=["tensorflow"])
     found = artifact(report, recipe)
     assert found["status"] == "refused"
     assert "cannot load and run it" in found["reason"]
@@ -111,19 +113,19 @@ def test_what_keras_cannot_load_again_is_refused(module: Path, name: str, recipe
 
 
 def test_a_layer_called_in_training_mode_is_noted(module: Path) -> None:
-    status, report = convert(module, "trained", "saved-model")
+    status, report = convert(module, "trained", "saved-model", runtimes=["tensorflow"])
     assert status == 0
     assert any("'drop' is called with training=True" in note for note in report["summary"]["notes"])
 
 
 def test_agreeing_with_nothing_but_nan_confirms_nothing(module: Path) -> None:
-    status, report = convert(module, "broken", "onnx")
+    status, report = convert(module, "broken", "onnx", runtimes=["onnxruntime"])
     assert {c["outcome"] for c in report["cells"]} == {"passed"}
     assert status == 1
     assert "'y' is not finite anywhere" in report["summary"]["problems"][0]
 
 
 def test_onnx_has_one_name_space(module: Path) -> None:
-    _, report = convert(module, "one_name", "onnx", "tflite")
+    _, report = convert(module, "one_name", "onnx", "tflite", runtimes=["litert"])
     assert "names both an input and an output" in artifact(report, "onnx")["reason"]
     assert {c["outcome"] for c in report["cells"] if c["recipe"] == "tflite"} == {"passed"}

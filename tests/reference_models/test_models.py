@@ -10,9 +10,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -54,11 +56,17 @@ def untrained(name: str) -> keras.Model | tf.Module:
     return module(name).build()
 
 
-@cache
-def trained(name: str) -> tuple[keras.Model | tf.Module, dict[str, float]]:
-    """A model after `train`, and its metrics. Its weights are then shared by the tests of this file."""
-    model = module(name).build()
-    return model, module(name).train(model, data(name))
+@pytest.fixture(scope="session")
+def trained(converted: Callable[[str], Any]) -> Callable[[str], keras.Model]:
+    """`trained(name)` is the Keras model that a conversion trained and saved."""
+
+    @cache
+    def load(name: str) -> keras.Model:
+        module(name)  # registers its layers
+        (saved,) = (converted(name).root / "artifacts" / "keras").rglob("*.keras")
+        return keras.saving.load_model(saved)
+
+    return load
 
 
 def weights(model: keras.Model | tf.Module) -> list:
@@ -249,20 +257,18 @@ def test_tutorial_numbers(features: list[list[float]], printed: list[float]) -> 
     np.testing.assert_allclose(np.asarray(outputs)[:, 0], printed, rtol=0, atol=1e-5)
 
 
-# --- trainings: about a minute on two cores
+# --- trained by the conversions that the parity tests need as well
 
 
-@pytest.mark.training
 @every_model
-def test_training_reaches_its_quality(name: str) -> None:
-    _, metrics = trained(name)
+def test_training_reaches_its_quality(name: str, converted: Callable[[str], Any]) -> None:
+    metrics = json.loads((converted(name).root / "bundle.json").read_text())["source"]["metrics"]
     assert missed(module(name).QUALITY, metrics) == [], metrics
 
 
-@pytest.mark.training
 @every_keras_model
-def test_trained_outputs_can_show_an_error(name: str) -> None:
-    model, _ = trained(name)
+def test_trained_outputs_can_show_an_error(name: str, trained: Callable[[str], keras.Model]) -> None:
+    model = trained(name)
     feeds = {key: tf.constant(value) for key, value in data(name).test.inputs.items()}
     outputs = model(feeds if len(feeds) > 1 else next(iter(feeds.values())), training=False)
     for key, output in zip(CONTRACT[name][2], outputs if isinstance(outputs, list) else [outputs], strict=True):
@@ -274,17 +280,15 @@ def test_trained_outputs_can_show_an_error(name: str) -> None:
             assert values.max() < 1 - 1e-6, f"{key} is saturated"
 
 
-@pytest.mark.training
-def test_swapping_value_and_spread_shows() -> None:
-    model, _ = trained("multi-io")
+def test_swapping_value_and_spread_shows(trained: Callable[[str], keras.Model]) -> None:
+    model = trained("multi-io")
     value, _, spread = model.predict(data("multi-io").test.inputs, verbose=0)
     assert value.shape == spread.shape
     assert np.sqrt(np.mean((value - spread) ** 2)) > np.sqrt(np.mean(value**2))
 
 
-@pytest.mark.training
-def test_covid_accepts_any_length_and_reloads(tmp_path: Path) -> None:
-    model, _ = trained("covid-lstm")
+def test_covid_accepts_any_length_and_reloads(tmp_path: Path, trained: Callable[[str], keras.Model]) -> None:
+    model = trained("covid-lstm")
     whole = data("covid-lstm").test.targets["next_day"][np.newaxis]
     assert whole.shape == (1, 38, 3)
     forecast = np.asarray(model(whole, training=False))
@@ -296,17 +300,16 @@ def test_covid_accepts_any_length_and_reloads(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(reloaded(whole, training=False)), forecast)
 
 
-@pytest.mark.training
-def test_normalization_keeps_its_momentum() -> None:
+def test_normalization_keeps_its_momentum(trained: Callable[[str], keras.Model]) -> None:
     norms = module("mobilenet-v2").normalizations
-    model, _ = trained("mobilenet-v2")
+    model = trained("mobilenet-v2")
     assert len(norms(model)) == 52
     assert [n.momentum for n in norms(model)] == [n.momentum for n in norms(untrained("mobilenet-v2"))]
 
 
-@pytest.mark.training
 def test_codec_restores_images() -> None:
-    model, _ = trained("two-signatures")
+    model = module("two-signatures").build()
+    module("two-signatures").train(model, data("two-signatures"))
     cases = module("two-signatures").cases(data("two-signatures"))
     # the codes to decode are of the size the codec produces, so that both signatures are probed where they work
     produced, probed = model.encode(cases["encode"]["image"])["code"].numpy(), cases["decode"]["code"]

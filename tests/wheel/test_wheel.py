@@ -38,7 +38,12 @@ def test_it_works_outside_the_checkout(run: Any, tmp_path: Path) -> None:
     assert run("doctor", "--install", "node", "-q").returncode == 3  # the JVM workers are still missing
     # the sources in the wheel are those of the checkout, so its jars serve; test_build.py builds them
     (tmp_path / "cache" / "exporter" / f"jvm-{_jvm.digest(jvm_sources())}").symlink_to(jvm_sources())
-    converted = run("convert", "linear-spark", "-o", "bundle", "--require", "all", "--json")
+    # one of each kind of worker: Python with TensorFlow and without, Node, the JVM, Spark
+    runtimes = ("tensorflow", "onnxruntime", "tfjs-node-wasm", "onnxruntime-java", "spark-sql")
+    recipes = ("saved-model", "onnx", "tfjs-graph")
+    chosen = [word for name in runtimes for word in ("--runtime", name)]
+    chosen += [word for name in recipes for word in ("--to", name)]
+    converted = run("convert", "linear-spark", "-o", "bundle", *chosen, "--json")
     assert converted.returncode == 0, converted.stdout[-3000:] + converted.stderr
     report = json.loads(converted.stdout)
     assert report["summary"]["verdict"] == "passed"
