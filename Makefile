@@ -49,6 +49,7 @@ soak: workers ## native memory of each engine of the JVM over 100,000 batches: m
 		-Dtest='*MemoryTest' -Dsurefire.failIfNoSpecifiedTests=false -Dexporter.soak.batches=100000 test
 
 bench-spark: workers ## ratios of ways to score in Spark, one run
+	$(BIN)/python tools/jvm.py mvn --quiet -Pbench --projects=bench --also-make -DskipTests package
 	$(BIN)/python benchmarks/spark.py
 
 unit: setup ## tests that need no TensorFlow: seconds

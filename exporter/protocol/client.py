@@ -72,10 +72,11 @@ class Client:
     """One worker process. `request` raises `WorkerFailure` when no trustworthy answer can be had."""
 
     def __init__(self, argv: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        # before the start: a worker may have said something before we look
+        self._log_begin = log.stat().st_size if log.exists() else 0
         self._process: WorkerProcess = start(argv, log, environment)
         self._buffer = b""
         self._last_id = 0
-        self._log_begin = log.stat().st_size if log.exists() else 0
 
     @property
     def alive(self) -> bool:
