@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,11 +29,14 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment with nothing but the wheel and its dependencies, at the locked versions."""
     home = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", str(home / "venv")], check=True)
-    locked = re.findall(r"^([\w.-]+==[^\\\n]+?) ?\\?$", (TOP / "requirements.lock").read_text(), re.M)
+    locks = "".join((TOP / name).read_text() for name in ("requirements.lock", "requirements-node.lock"))
+    locked = re.findall(r"^([\w.-]+==[^\\\n]+?) ?\\?$", locks, re.M)
     constraints = home / "constraints.txt"
     constraints.write_text("\n".join(locked))
     pip = [str(home / "venv" / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-compile", str(wheel), "-c", str(constraints)], check=True, timeout=900)
+    # the extra is for machines without Node
+    package = str(wheel) if shutil.which("node") else f"{wheel}[node]"
+    subprocess.run([*pip, "--no-compile", package, "-c", str(constraints)], check=True, timeout=900)
     return home
 
 
