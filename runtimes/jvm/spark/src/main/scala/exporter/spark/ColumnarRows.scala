@@ -13,7 +13,7 @@ import org.apache.spark.sql.vectorized.ColumnarBatch
 private[spark] final class ColumnarRows(batches: Iterator[ColumnarBatch]) extends Iterator[InternalRow] {
   private var batch: ColumnarBatch = _
   private var given = 0
-  private var listener: ColumnarBatch => Unit = _ => ()
+  private var listener = (_: ColumnarBatch) => ()
 
   /** Tells of every batch before its rows, and of the one that has begun. */
   def listen(begins: ColumnarBatch => Unit): Unit = {
