@@ -54,6 +54,8 @@ def old() -> None:
 
 def new() -> None:
     """The jars stay those built for the default Spark."""
+    if not any((JVM / "dist" / "target").glob("exporter-spark_*-*-*.jar")):  # which the shells of the page submit
+        jar()
     python = NEW / "bin" / "python"
     if not python.exists():
         venv.create(NEW, with_pip=True)

@@ -92,7 +92,11 @@ def rows(tmp_path: Path, exported: Any) -> str:
 def score(distribution: Any, jars: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
     library = next(jar for jar in jars if "exporter-spark-" in jar)
     return distribution.submit(
-        LOCAL_CLUSTER, "--jars", ",".join(jars), "--class", SCORE, library, *arguments, spark__task__maxFailures="1"
+        LOCAL_CLUSTER,
+        *("--jars", ",".join(jars), "--class", SCORE, library, *arguments),
+        spark__task__maxFailures="1",
+        # Spark 4.3 makes it in every application, in the working directory by default
+        spark__sql__warehouse__dir=str(distribution.work / "local" / "warehouse"),
     )
 
 
