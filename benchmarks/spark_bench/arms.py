@@ -79,10 +79,12 @@ def arms(spark: SparkSession, case: Case, threads: int) -> list[Arm]:
         """Loads by the library in this JVM, of each of the models that it is given."""
         return int(spark._jvm.exporter.spark.ModelStore.counters().loads()) // (2 if case.onnx else 1)
 
+    # the first session of a process decides about the threads inside of operations: one
+    jvm.PlainModel.apply(case.saved_model)
     jvm.Tutorial.register(session, "tutorial", case.saved_model, case.text, False)
     jvm.Tutorial.register(session, "tutorial_closing", case.saved_model, case.text, True)
-    frames(results.TUTORIAL, "single", call("tutorial"), plain, False)
-    frames(results.CLOSING, "single", call("tutorial_closing"), plain, False)
+    frames(results.TUTORIAL, "single", call("tutorial"), jvm.PlainModel.loadedAsInTutorials, False)
+    frames(results.CLOSING, "single", call("tutorial_closing"), jvm.PlainModel.loadedAsInTutorials, False)
     library.register(spark, "saved", case.saved_model)
     jvm.RowByRow.register(session, "by_row", case.saved_model)
     frames(results.FALLBACK, "single", call("by_row"), ours, False)

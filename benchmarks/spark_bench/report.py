@@ -27,8 +27,8 @@ Python workers, and the driver's Python. *Copies* is how many copies of the mode
 _METHOD = """## What is compared
 
 - **tutorial row UDF**: the function of the TensorFlow tutorials for Spark in Scala: one tensor per row, tensors looked
-  up by name in every call, never closed. Repaired in one point: the model is loaded once in each JVM. The second
-  variant closes its tensors.
+  up by name in every call, never closed, the model loaded without options, so that each run is handed to a pool of
+  threads. Repaired in one point: the model is loaded once in each JVM. The second variant closes its tensors.
 - **row by row (our fallback)**: what this library does where a call cannot be batched, forced here where it could be.
 - **DataFrame, SQL**: the library as its users call it. With **ONNX Runtime Java** the same statement on the `.onnx`
   artifact of the same model: the engine is the only difference.
@@ -45,7 +45,8 @@ conversion back that a DataFrame would need.
 ## What is fixed
 
 - One Spark application per model, `local[2]`: two task slots, and two threads for the bare loop. One thread inside
-  every run of a model, in all engines, in the JVM and in Python.
+  every operation of a model, in all engines, in the JVM and in Python; in the JVM, but for the tutorial's function, the
+  thread that calls runs the whole model.
 - Models are built from fixed seeds and exported by `exporter`; data come from a fixed seed. The engines run the same
   exported files.
 - Before anything is timed every arm scores {checked} rows; each result has to be within the gate of the float32

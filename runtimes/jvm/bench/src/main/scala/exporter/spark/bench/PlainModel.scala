@@ -13,13 +13,16 @@ import org.tensorflow.types.{TFloat32, TString}
  * A SavedModel with one input and one float32 output, as a program opens it that has TensorFlow Java and no library
  * around it. What our library is compared with runs through this.
  */
-final class PlainModel private (path: String) {
-  private val bundle = {
-    // -1: in the thread that calls. A pool would be one for the process, with a hand-over for each run, and idle threads
-    // that spin; that is what programs get that do not set it, and they pay for it
-    val inCaller = ConfigProto.newBuilder().setIntraOpParallelismThreads(1).setInterOpParallelismThreads(-1).build()
-    SavedModelBundle.loader(path).withTags("serve").withConfigProto(inCaller).load()
-  }
+final class PlainModel private (path: String, tuned: Boolean) {
+  private val bundle =
+    if (!tuned) {
+      SavedModelBundle.load(path, "serve")
+    } else {
+      // -1: in the thread that calls. A pool would be one for the process, with a hand-over for each run, and idle
+      // threads that spin; that is what programs get that do not set it, and they pay for it
+      val inCaller = ConfigProto.newBuilder().setIntraOpParallelismThreads(1).setInterOpParallelismThreads(-1).build()
+      SavedModelBundle.loader(path).withTags("serve").withConfigProto(inCaller).load()
+    }
   private val definition = bundle.metaGraphDef().getSignatureDefMap.get("serving_default")
   private val input = definition.getInputsMap.values().iterator().next()
   private val output = definition.getOutputsMap.values().iterator().next()
@@ -62,16 +65,28 @@ final class PlainModel private (path: String) {
 }
 
 object PlainModel {
-  private val models = new ConcurrentHashMap[String, PlainModel]
-  private val loads = new AtomicInteger
+  private val tuned = new Loaded(true)
+  private val untuned = new Loaded(false)
 
-  /** The one of this JVM. */
-  def apply(path: String): PlainModel =
-    models.computeIfAbsent(path, directory => {
-      loads.incrementAndGet()
-      new PlainModel(directory)
-    })
+  /** The one of this JVM, with one thread for each run: that of the caller. */
+  def apply(path: String): PlainModel = tuned(path)
 
-  /** Models that were loaded in this JVM. */
-  def loaded: Int = loads.get
+  /** The same as the tutorials load it, with no options. */
+  def asInTutorials(path: String): PlainModel = untuned(path)
+
+  /** Models of each kind that were loaded in this JVM. */
+  def loaded: Int = tuned.count.get
+
+  def loadedAsInTutorials: Int = untuned.count.get
+
+  private final class Loaded(tuned: Boolean) {
+    private val models = new ConcurrentHashMap[String, PlainModel]
+    val count = new AtomicInteger
+
+    def apply(path: String): PlainModel =
+      models.computeIfAbsent(path, directory => {
+        count.incrementAndGet()
+        new PlainModel(directory, tuned)
+      })
+  }
 }

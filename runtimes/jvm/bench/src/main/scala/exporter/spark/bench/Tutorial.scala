@@ -23,19 +23,19 @@ object Tutorial {
     val score = new RowScore(path, close)
     val function =
       if (text) udf((row: collection.Seq[String]) => score.ofStrings(row))
-      else if (PlainModel(path).width == 1) udf((row: collection.Seq[Float]) => score.ofFloats(row)(0))
+      else if (PlainModel.asInTutorials(path).width == 1) udf((row: collection.Seq[Float]) => score.ofFloats(row)(0))
       else udf((row: collection.Seq[Float]) => score.ofFloats(row))
     spark.udf.register(name, function)
   }
 
   private final class RowScore(path: String, close: Boolean) extends Serializable {
     def ofFloats(row: collection.Seq[Float]): Array[Float] = {
-      val model = PlainModel(path)
+      val model = PlainModel.asInTutorials(path)
       predict(model, model.tensor(row.toArray, 1))
     }
 
     def ofStrings(row: collection.Seq[String]): Array[Float] = {
-      val model = PlainModel(path)
+      val model = PlainModel.asInTutorials(path)
       predict(model, model.tensor(row.toArray, 1))
     }
 
