@@ -62,6 +62,22 @@ def matrix(reports: Reports) -> str:
     return "\n".join(lines)
 
 
+def agreement(reports: Reports) -> str:
+    """Recipe and runtime: in how many models every output is the reference's bit for bit, and the largest error."""
+    lines = ["| recipe | runtime | models | bit-exact | largest error | in |", "|---|---|--:|--:|--:|---|"]
+    for recipe, runtime in dict.fromkeys(k for r in reports.values() for k in grouped(r)):
+        errors = {
+            name: [o["max_rel"] for c in grouped(report).get((recipe, runtime), []) for o in c["outputs"].values()]
+            for name, report in reports.items()
+        }
+        worst = {name: max(found) for name, found in errors.items() if found}
+        exact = sum(error == 0 for error in worst.values())
+        where = max(worst, key=lambda name: worst[name])
+        largest = f"{worst[where]:.1e}" if worst[where] else "0"
+        lines.append(f"| {recipe} | {runtime} | {len(worst)} | {exact} | {largest} | {where if worst[where] else ''} |")
+    return "\n".join(lines)
+
+
 def reasons(reports: Reports) -> str:
     """Why cells are not passed: one line per model, recipe and reason."""
     lines: dict[str, list[str]] = {}
@@ -102,6 +118,7 @@ def blocks(reports: Reports) -> dict[str, Callable[[], str]]:
     return {
         "verdict digits-cnn": lambda: verdict_table(reports["digits-cnn"]),
         "matrix": lambda: matrix(reports),
+        "agreement": lambda: agreement(reports),
         "reasons": lambda: reasons(reports),
     }
 
