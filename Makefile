@@ -35,12 +35,13 @@ jvm: workers ## the JVM modules' own tests
 	$(BIN)/python tools/jvm.py mvn --quiet verify
 
 spark: jvm ## the Spark library and its application on clusters of processes
-	$(PYTEST) tests/spark/test_cluster.py
+	$(PYTEST) tests/spark/test_cluster.py -m "not matrix"
 
 spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/target/exporter-spark_*.jar
 	$(BIN)/python tools/spark.py jar
 
-test-spark-matrix: jvm ## Spark 3.5, the newest PySpark of pip, the one jar to submit, the workers built from the wheel
+test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newest, the one jar, workers built from the wheel
+	$(PYTEST) tests/spark/test_cluster.py -m matrix
 	$(BIN)/python tools/spark.py all
 	$(PYTEST) tests/wheel/test_build.py
 

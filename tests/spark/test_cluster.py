@@ -55,6 +55,18 @@ def run_suite(
     return counts
 
 
+def test_what_only_happens_on_a_cluster_and_each_way_to_score(
+    distribution: Any, exported: Any, jars: list[str], suite: list[str]
+) -> None:
+    """All that serializes: models, RDDs, transformers, queries and every type. The whole of SQL takes minutes more."""
+    chosen = (r".*OnCluster", r".*\.(Ragged|Scorer|TensorFlowModel|Types)Test")
+    counts = run_suite(distribution, LOCAL_CLUSTER, exported, jars, suite, *chosen)
+    assert counts["passed"] > 20
+    # speculation needs two hosts, which the standalone master has
+    assert counts["skipped"] == 1
+
+
+@pytest.mark.matrix
 def test_every_test_of_the_library_on_a_cluster_of_two(
     distribution: Any, exported: Any, jars: list[str], suite: list[str]
 ) -> None:
