@@ -99,8 +99,9 @@ final class NativeLibrary {
   private static void unpack() throws IOException {
     Class<?> preset = tensorflow.class;
     ClassProperties properties = Loader.loadProperties(preset, Loader.loadProperties(), true);
-    List<String> libraries = new ArrayList<>(properties.get("platform.preload"));
-    libraries.addAll(properties.get("platform.link"));
+    // not those of "platform.preload": they are CUDA's, and a search for eighteen files that are not there costs more
+    // than half a second where the class path is that of Spark
+    List<String> libraries = new ArrayList<>(properties.get("platform.link"));
     libraries.add(properties.getProperty("platform.library"));
     for (String library : libraries) {
       // the first place it is found in; a file there, of an image that brings the libraries, needs no unpacking
