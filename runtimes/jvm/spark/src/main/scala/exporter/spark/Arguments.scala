@@ -76,6 +76,10 @@ private[spark] object Arguments {
 
   private def field(struct: Expression, name: String): Expression = {
     val dataType = struct.dataType.asInstanceOf[StructType]
+    val same = dataType.fieldNames.filter(_.equalsIgnoreCase(name))
+    if (same.length > 1) {
+      fail(s"fields ${same.mkString(", ")} are all given for the input '$name'; give one field of that name")
+    }
     val at = position(dataType, name).getOrElse {
       fail(s"no field '$name' for the input of that name, found ${dataType.fieldNames.mkString(", ")}")
     }

@@ -31,8 +31,8 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
     plan.inputs.map(input => if (input.open) null else input.lengths.toArray).toArray
 
   private val runs = new mutable.ArrayBuffer[Array[OutputValues]]
-  private var runOf = new Array[Int](plan.options.batchSize)
-  private var positionOf = new Array[Int](plan.options.batchSize)
+  private var runOf = new Array[Int](math.min(plan.options.batchSize, 1024))
+  private var positionOf = new Array[Int](runOf.length)
   private val gathered = new mutable.ArrayBuffer[Gathered]
   private var tensors: Tensors = _
   private var used = 0

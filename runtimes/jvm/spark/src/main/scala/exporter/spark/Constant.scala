@@ -49,16 +49,19 @@ private[spark] object Constant {
     def integer(low: Long, high: Long): Option[Long] =
       try Some(text.trim.toLong).filter(value => low <= value && value <= high)
       catch { case _: NumberFormatException => None }
-    def float: Option[Double] =
-      try Some(text.trim.toDouble)
+    // a number that is finite as text must not become infinite in the tensor
+    def float(stored: Double => Double): Option[Double] =
+      try Some(text.trim.toDouble).filter(value => !stored(value).isInfinite || text.contains("Infinity"))
       catch { case _: NumberFormatException => None }
     def number(bits: Option[Long]) = bits.map(new Number(dtype.size, _))
     dtype match {
       case DType.STRING => Some(new Text(text.getBytes(UTF_8)))
       case DType.BOOL => number(Map("true" -> 1L, "false" -> 0L).get(text.trim))
-      case DType.FLOAT64 => number(float.map(java.lang.Double.doubleToRawLongBits))
-      case DType.FLOAT32 => number(float.map(value => java.lang.Float.floatToRawIntBits(value.toFloat).toLong))
-      case DType.FLOAT16 | DType.BFLOAT16 => number(float.map(Half.bits(_, dtype).toLong))
+      case DType.FLOAT64 => number(float(identity).map(java.lang.Double.doubleToRawLongBits))
+      case DType.FLOAT32 =>
+        number(float(_.toFloat.toDouble).map(value => java.lang.Float.floatToRawIntBits(value.toFloat).toLong))
+      case DType.FLOAT16 | DType.BFLOAT16 =>
+        number(float(value => Half.value(Half.bits(value, dtype), dtype).toDouble).map(Half.bits(_, dtype).toLong))
       case other => Element.range(other).flatMap { case (low, high) => number(integer(low, high)) }
     }
   }

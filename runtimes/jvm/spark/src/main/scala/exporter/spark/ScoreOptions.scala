@@ -29,7 +29,12 @@ final case class ScoreOptions(
     narrow: Boolean = false,
     text: Boolean = true,
     squeeze: Boolean = true) {
-  ScoreOptions.require(batchSize >= 1, s"batchSize is $batchSize, expected 1 or more")
+  ScoreOptions.require(
+    batchSize >= 1 && batchSize <= ScoreOptions.LargestBatch,
+    s"batchSize is $batchSize, expected 1 to ${ScoreOptions.LargestBatch}")
+  outputs.diff(outputs.distinct).headOption.foreach { output =>
+    ScoreOptions.require(false, s"outputs names '$output' twice; name it once")
+  }
   ScoreOptions.require(threads >= 0, s"threads is $threads, expected 1 or more, or 0 for spark.task.cpus")
 
   /** The options as text by name, for [[ScoreOptions.parse]]. */
@@ -47,6 +52,9 @@ final case class ScoreOptions(
 }
 
 object ScoreOptions {
+
+  /** Memory for a batch is taken before its rows are known. */
+  val LargestBatch: Int = 1 << 20
 
   /** The names of the options, as configuration spells them. */
   val Names: Seq[String] = ScoreOptions().texts.keys.toSeq.sorted
@@ -82,7 +90,7 @@ object ScoreOptions {
 
   private def int(name: String, text: String): Int =
     try text.trim.toInt
-    catch { case _: NumberFormatException => throw Policies.unknown(name, text, "a whole number") }
+    catch { case _: NumberFormatException => throw Policies.unknown(name, text, s"a whole number up to ${Int.MaxValue}") }
 
   private def boolean(name: String, text: String): Boolean = text match {
     case "true" => true

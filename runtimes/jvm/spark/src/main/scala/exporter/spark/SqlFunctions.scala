@@ -50,14 +50,30 @@ private[spark] object SqlFunctions {
             "no-model",
             s"no model is named '$name': found ${names(conf)}; set $own to its path, and give the name as the first argument")
         }
+        checkNames(conf, s"$own.")
         call(source, ScoreOptions.parse(option => setting(s"$own.$option").orElse(setting(OptionPrefix + option))), columns)
       case columns =>
         val source = setting(ModelKey).getOrElse {
-          throw new ModelException("no-model", s"tfpredict has no model: set $ModelKey to its path")
+          throw new ModelException(
+            "no-model",
+            s"tfpredict has no model: set $ModelKey to its path, or give the name of a model as a string literal before " +
+              s"the columns, found ${names(conf)}")
         }
+        checkNames(conf, OptionPrefix)
         call(source, ScoreOptions.parse(option => setting(OptionPrefix + option)), columns)
     }
   }
+
+  /** A setting that is misspelt would leave the default in place without a word. */
+  private def checkNames(conf: RuntimeConfig, prefix: String): Unit =
+    conf.getAll.keys
+      .filter(_.startsWith(prefix))
+      .map(_.stripPrefix(prefix))
+      .find(option => !ScoreOptions.Names.contains(option) && option != "model" && !option.startsWith("model."))
+      .foreach { option =>
+        throw new ModelException(
+          "option", s"$prefix$option is no setting, expected ${ScoreOptions.Names.map(prefix + _).mkString(", ")}")
+      }
 
   private def names(conf: RuntimeConfig): String = {
     val prefix = ModelKey + "."

@@ -33,6 +33,26 @@ class ArgumentsTest {
     assertEquals(2f, value("tfpredict('minus', struct(A, B))"))
   }
 
+  @Test def twoFieldsForOneInput(): Unit =
+    for (struct <- Seq("struct(a, c as a, b)", "struct(a, c as A, b)")) {
+      fails("are all given for the input 'a'; give one field of that name")(sql(s"select tfpredict('minus', $struct) from one"))
+    }
+
+  @Test def settingsThatThereAreNot(): Unit = {
+    fails("spark.exporter.model.minus.batchsize is no setting, expected spark.exporter.model.minus.batchSize") {
+      withConf("spark.exporter.model.minus.batchsize" -> "3")(sql("select tfpredict('minus', a, b) from one"))
+    }
+    fails("spark.exporter.null is no setting") {
+      withConf("spark.exporter.null" -> "null")(sql("select tfpredict(array(a, b)) from one"))
+    }
+    fails("outputs names 'total' twice") {
+      withConf("spark.exporter.model.mixed.outputs" -> "total,total")(sql("select tfpredict('mixed', a, ids) from one"))
+    }
+    fails("batchSize is 1000000000, expected 1 to 1048576") {
+      withConf("spark.exporter.batchSize" -> "1000000000")(sql("select tfpredict(array(a, b)) from one"))
+    }
+  }
+
   @Test def structColumns(): Unit = {
     frame("s struct<b: float, a: float>", Row(Row(1f, 10f)), Row(null)).createOrReplaceTempView("structs")
     assertEquals(9f, rows("select tfpredict('minus', s) from structs where s is not null").head.get(0))

@@ -124,6 +124,14 @@ class NullTest {
     fails("nulls=default=x is no value of input 'features', which is float32") {
       score(frame("features array<float>", Row(Seq(1f, 2f))), "default=x")
     }
+    for (value <- Seq("1e39", "3.5e38", "-1e300")) {
+      fails(s"nulls=default=$value is no value of input 'features', which is float32") {
+        score(frame("features array<float>", Row(Seq(1f, 2f))), s"default=$value")
+      }
+    }
+    fails("ragged=pad=1e39 is no value of input 'features'") {
+      TensorFlowModel.load(TestModels.linear).setRagged("pad=1e39").transform(frame("features array<float>", Row(Seq(1f))))
+    }
     fails("length is open") {
       score(frame("x array<float>", Row(Seq(1f, 2f))), "default=1", TestModels.rowSums)
     }

@@ -16,7 +16,10 @@ private[app] final class Job(spark: SparkSession, request: Request) {
   private val rows = read()
   private val model: ScoringModel = ModelCatalog.model(context, request.model, request.options)
   private val scored: DataFrame = keep(transformer.transform(rows))
-  request.target.foreach(_.check(spark, scored.schema))
+  request.target.foreach { target =>
+    target.checkApart(spark, request.source)
+    target.check(spark, scored.schema)
+  }
   request.metrics.foreach(checkMetrics)
 
   private def read(): DataFrame = {

@@ -33,6 +33,13 @@ private[app] sealed trait Target {
    */
   def check(spark: SparkSession, schema: StructType): Unit
 
+  /**
+   * That reading and writing do not meet.
+   *
+   * @throws JobException the output is the input, around it or in it
+   */
+  def checkApart(spark: SparkSession, source: Source): Unit
+
   /** Computes and writes the rows. */
   def write(rows: DataFrame): Unit
 }
@@ -59,6 +66,9 @@ private[app] final case class FileTarget(
       }
     }
     val files = system(spark)
+    if (files.exists(output) && files.getFileStatus(output).isFile) {
+      throw new JobException(s"output $path is a file, and results are a directory of files; give another path")
+    }
     if (files.exists(output)) {
       mode match {
         case Mode.ErrorIfExists =>
@@ -76,6 +86,20 @@ private[app] final case class FileTarget(
       case e: IOException => throw new JobException(s"output $path cannot be written: ${e.getMessage}", e)
     }
   }
+
+  def checkApart(spark: SparkSession, source: Source): Unit =
+    if (source.format != "table") {
+      def parts(file: Path): Seq[String] = {
+        val qualified = file.getFileSystem(spark.sparkContext.hadoopConfiguration).makeQualified(file)
+        qualified.toUri.getAuthority +: qualified.toUri.getPath.split('/').toSeq
+      }
+      // up to the first name that stands for several
+      val input = parts(new Path(source.location)).takeWhile(name => name == null || !name.exists("*?[{".contains(_)))
+      val ours = parts(output)
+      if (input.startsWith(ours) || ours.startsWith(input)) {
+        throw new JobException(s"output $path and input ${source.location} lie in each other; give another path")
+      }
+    }
 
   /** Only these formats say themselves what they hold. */
   private def checkAppend(spark: SparkSession, schema: StructType): Unit =
@@ -146,6 +170,11 @@ private[app] final case class TableTarget(name: String, options: Map[String, Str
   def check(spark: SparkSession, schema: StructType): Unit =
     if (mode == Mode.ErrorIfExists && spark.catalog.tableExists(name)) {
       throw new JobException(s"table $name exists; give another name, or --mode overwrite or append")
+    }
+
+  def checkApart(spark: SparkSession, source: Source): Unit =
+    if (source.format == "table" && source.location.equalsIgnoreCase(name)) {
+      throw new JobException(s"table $name is read and written; give another name")
     }
 
   def write(rows: DataFrame): Unit = {

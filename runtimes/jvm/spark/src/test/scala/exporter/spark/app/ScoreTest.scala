@@ -74,6 +74,18 @@ class ScoreTest {
   private def checked(result: DataFrame, column: String = "outputs"): Unit =
     assertEquals((20L, 0L), (result.count(), result.where(s"$column <> expected or $column is null").count()))
 
+  @Test def theInputIsNeverTheOutput(): Unit = {
+    val input = in("parquet")
+    for (mode <- Seq("overwrite", "append"); output <- Seq(input, path("in/below"), path("in/../in"), directory.toString)) {
+      fails("lie in each other", linear("--input", input, "--output", output, "--mode", mode): _*)
+    }
+    fails("lie in each other", linear("--input", path("in/*.parquet"), "--output", input, "--mode", "overwrite"): _*)
+    Files.write(directory.resolve("file"), Array[Byte](1))
+    fails("is a file", linear("--input", input, "--output", path("file"), "--mode", "overwrite"): _*)
+    // a name that only begins like the input's
+    succeeds(linear("--input", input, "--output", path("inside")): _*)
+  }
+
   @Test def parquetToParquetWithFigures(): Unit = {
     val metrics = Seq("--metrics", path("m/figures.json"), "--batch-size", "4")
     succeeds(linear("--input", in("parquet"), "--output", path("out")) ++ metrics: _*)
@@ -158,12 +170,6 @@ class ScoreTest {
     fails(message, linear("--input", input, "--output", path("old"), "--mode", "append"): _*)
     succeeds(linear("--input", input, "--output", path("out"), "--nulls", "null"): _*)
     assertEquals(1, spark.read.parquet(path("out")).where("outputs is null").count())
-  }
-
-  @Test def overwritingTheInputReadsItFirst(): Unit = {
-    val input = in("parquet", rows)
-    succeeds(linear("--input", input, "--output", input, "--mode", "overwrite"): _*)
-    checked(spark.read.parquet(input))
   }
 
   @Test def aDryRunSaysWhatGoesWhereAndWritesNothing(): Unit = {
