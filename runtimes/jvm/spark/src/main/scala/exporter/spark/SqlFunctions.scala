@@ -35,8 +35,13 @@ private[spark] object SqlFunctions {
       * model - a string literal: the name in $ModelKey.<name>; without it the model in $ModelKey
       * column - one per input of the model, in the order of their sorted names, or one struct with a field per input
   """),
-      predict _),
+      predicted _),
     (FunctionIdentifier(Score), new ExpressionInfo(classOf[TfPredict].getName, Score), score _))
+
+  /** What is wrong with a call is an error of the analyzer, as what is wrong with its columns. */
+  private def predicted(arguments: Seq[Expression]): Expression =
+    try predict(arguments)
+    catch { case e: ModelException => RefusedPredict(e.getMessage, arguments) }
 
   private def predict(arguments: Seq[Expression]): Expression = {
     // that of the session: SQLConf.get inside of a view has none but Spark's own settings

@@ -6,7 +6,7 @@ import org.apache.spark.sql.catalyst.analysis.TypeCheckResult
 import org.apache.spark.sql.catalyst.analysis.TypeCheckResult.{TypeCheckFailure, TypeCheckSuccess}
 import org.apache.spark.sql.catalyst.expressions.{Expression, GenericInternalRow, Unevaluable}
 import org.apache.spark.sql.catalyst.expressions.codegen.CodegenFallback
-import org.apache.spark.sql.types.DataType
+import org.apache.spark.sql.types.{DataType, NullType}
 
 /**
  * A call of a model in a query. It cannot be evaluated, so that Spark neither folds it to a constant nor runs it row by
@@ -42,6 +42,22 @@ private[spark] final case class TfPredict(model: ScoringModel, options: ScoreOpt
   override def prettyName: String = "tfpredict"
 
   override def toString: String = children.mkString(s"tfpredict($model; ", ", ", ")")
+
+  override protected def withNewChildrenInternal(newChildren: IndexedSeq[Expression]): Expression =
+    copy(children = newChildren)
+}
+
+/** A call that cannot be made into a [[TfPredict]], for a reason that the analyzer gives. */
+private[spark] final case class RefusedPredict(message: String, children: Seq[Expression])
+    extends Expression
+    with Unevaluable {
+  override def checkInputDataTypes(): TypeCheckResult = TypeCheckFailure(message)
+
+  override def dataType: DataType = NullType
+
+  override def nullable: Boolean = true
+
+  override def prettyName: String = "tfpredict"
 
   override protected def withNewChildrenInternal(newChildren: IndexedSeq[Expression]): Expression =
     copy(children = newChildren)

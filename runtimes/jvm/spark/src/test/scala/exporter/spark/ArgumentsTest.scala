@@ -1,7 +1,7 @@
 package exporter.spark
 
 import exporter.spark.TestSession._
-import org.apache.spark.sql.Row
+import org.apache.spark.sql.{AnalysisException, Row}
 import org.junit.jupiter.api.Assertions._
 import org.junit.jupiter.api.{BeforeAll, Test, TestInstance}
 
@@ -36,6 +36,11 @@ class ArgumentsTest {
   @Test def twoFieldsForOneInput(): Unit =
     for (struct <- Seq("struct(a, c as a, b)", "struct(a, c as A, b)")) {
       fails("are all given for the input 'a'; give one field of that name")(sql(s"select tfpredict('minus', $struct) from one"))
+    }
+
+  @Test def whatIsWrongWithACallIsAnErrorOfTheAnalyzer(): Unit =
+    for (call <- Seq("tfpredict('nobody', a)", "tfpredict('minus', a)", "tfpredict('minus', n, a)")) {
+      assertThrows(classOf[AnalysisException], () => sql(s"select $call from one"))
     }
 
   @Test def settingsThatThereAreNot(): Unit = {

@@ -70,7 +70,7 @@ class CommandLineTest {
     refused("--input-format is 'avro', expected parquet, orc, ", least ++ Seq("--input-format", "avro"): _*)
     refused("--mode is 'ignore', expected errorifexists, overwrite, append", least ++ Seq("--mode", "ignore"): _*)
     refused("batchSize is 'many', expected a whole number", least ++ Seq("--batch-size", "many"): _*)
-    refused("batchSize is 0, expected 1 or more", least ++ Seq("--batch-size", "0"): _*)
+    refused("batchSize is 0, expected 1 to 1048576", least ++ Seq("--batch-size", "0"): _*)
     refused("nulls is 'skip', expected error, null or default=<value>", least ++ Seq("--nulls", "skip"): _*)
     refused("--schema goes with json and csv; parquet knows its own", least ++ Seq("--schema", "x float"): _*)
   }
