@@ -90,13 +90,26 @@ private[app] object Explanation {
   // the end of a message that came as text, with the stack trace of a task behind it
   private val Sent = """(?s).*\bexporter\.core\.(?:ModelException|Unsupported): ([^\n]*).*""".r
 
+  // what the library says of columns, as the analyzer passes it on
+  private val Analyzed = """(?s).*due to data type mismatch: ([^\n]*).*""".r
+
   def of(failure: Throwable): String = {
     val chain = Iterator.iterate(failure)(_.getCause).takeWhile(_ != null).toVector
     chain.reverse
       .collectFirst { case ours @ (_: ModelException | _: Unsupported | _: JobException) => ours.getMessage }
-      .orElse(chain.map(_.getMessage).collectFirst { case Sent(message) => message })
-      .getOrElse(foreign(chain.last))
+      .orElse(chain.map(_.getMessage).collectFirst {
+        case Sent(message) => message
+        case Analyzed(message) => message.replaceFirst(" SQLSTATE.*$", "").replaceFirst("[.;]+$", "")
+      })
+      .fold(foreign(chain.last))(asOptions)
   }
+
+  /** The library advises settings; here they are options. */
+  private def asOptions(message: String): String =
+    message
+      .replace("set narrow=true", "give --narrow")
+      .replace("with setOutputs", "with --outputs")
+      .replaceAll("\\b(nulls|ragged)=", "--$1 ")
 
   private def foreign(cause: Throwable): String = {
     val text = Option(cause.getMessage).fold("")(_.trim.takeWhile(_ != '\n'))

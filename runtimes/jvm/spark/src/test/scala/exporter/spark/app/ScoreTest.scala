@@ -43,6 +43,7 @@ class ScoreTest {
     assertEquals(1, done.status, done.err)
     assertTrue(done.err.startsWith("score: ") && done.err.contains(expected), done.err)
     assertEquals(1, done.err.linesIterator.size, done.err)
+    assertFalse(done.err.contains("DATATYPE_MISMATCH"), done.err)
     assertEquals(before, files)
   }
 
@@ -125,7 +126,7 @@ class ScoreTest {
   @Test def jsonNarrowsOnlyWhenTold(): Unit = {
     val json = in("json")
     val words = linear("--input", json, "--input-format", "json", "--output", path("out"), "--output-format", "json")
-    fails("narrow", words: _*)
+    fails("give --narrow", words: _*)
     succeeds(words :+ "--narrow": _*)
     checked(spark.read.json(path("out")))
   }
@@ -163,7 +164,7 @@ class ScoreTest {
   @Test def aFailureInTheMiddleLeavesEverythingAsItWas(): Unit = {
     val bad = rows.selectExpr("id", "if(id = 19, array(1f, cast(null as float)), features) features")
     val input = in("parquet", bad)
-    val message = "null"
+    val message = "null at position 1; set --nulls null for a null result"
     fails(message, linear("--input", input, "--output", path("out")): _*)
     rows.selectExpr("id", "features", "expected outputs").write.parquet(path("old"))
     fails(message, linear("--input", input, "--output", path("old"), "--mode", "overwrite"): _*)
