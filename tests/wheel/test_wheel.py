@@ -48,3 +48,7 @@ def test_it_works_outside_the_checkout(run: Any, tmp_path: Path) -> None:
     report = json.loads(converted.stdout)
     assert report["summary"]["verdict"] == "passed"
     assert report["summary"]["passed"] == report["summary"]["planned"]
+    # every runtime starts from the wheel, and what is installed is not installed again
+    again = run("doctor", "--install", "node", "--json", "-q")
+    assert again.returncode == 0, again.stdout
+    assert "installing" not in again.stderr
