@@ -38,6 +38,7 @@ _OPTIONS: Mapping[str, tuple[type, ...]] = {
     "narrow": (bool,),
     "strings": (str,),
     "squeeze": (bool,),
+    "pad_to": (int,),
 }
 
 
@@ -89,7 +90,7 @@ def register(spark: SparkSession, name: str | None, model: str | os.PathLike[str
     Args:
         model: a local path, a URI such as `hdfs://...`, or `archive:NAME` of an archive of the application.
         options: `signature`, `tags`, `outputs` (names), `batch_size`, `threads`, `nulls`, `ragged`, `narrow`,
-            `strings`, `squeeze`.
+            `strings`, `squeeze`, `pad_to`.
 
     Raises:
         SparkError: there is no such model, or the session has no such library.
@@ -268,7 +269,7 @@ def _text(value: Any) -> str:
 
 
 def _camel(name: str) -> str:
-    return name.replace("batch_size", "batchSize")
+    return re.sub("_(.)", lambda match: match[1].upper(), name)
 
 
 def _joined(before: str | None, more: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ private[spark] object Arguments {
     val order = names.mkString(", ")
     if (arguments.size != names.size) {
       fail(
-        s"tfpredict got ${arguments.size} arguments for model '${model.handle.ref.name}', expected ${names.size}: $order; " +
+        s"tfpredict got ${arguments.size} argument${if (arguments.size == 1) "" else "s"} for model '${model.handle.ref.name}', expected ${names.size}: $order; " +
           "give them in this order, or one struct with fields of these names")
     }
     names.zip(arguments).foreach {

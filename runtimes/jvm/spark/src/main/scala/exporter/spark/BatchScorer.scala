@@ -61,13 +61,14 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
       runOf = util.Arrays.copyOf(runOf, count * 2)
       positionOf = util.Arrays.copyOf(positionOf, count * 2)
     }
-    runOf(count) = BatchScorer.NoRun
-    if (gathers) {
-      measured(row, count).foreach(gathered += _)
-    } else if (ready(row, count)) {
-      write(row, count, lengths)
-    }
+    val index = count
     count += 1
+    runOf(index) = BatchScorer.NoRun
+    if (gathers) {
+      measured(row, index).foreach(gathered += _)
+    } else if (ready(row, index)) {
+      write(row, index, lengths)
+    }
   }
 
   /** Runs what has not run yet. */
@@ -166,8 +167,20 @@ private[spark] final class BatchScorer(plan: ScorePlan, model: Model, at: Leaf =
         if (used > 0) {
           runs += tensors.run(used, work)
         }
+      } catch {
+        case e: ModelException => throw new ModelException(e.code, s"${rows(tensors.failing(used))} of $where: ${e.getMessage}", e)
       } finally release()
     }
+
+  /** The rows of the current batch in words, or the one of them that fails. */
+  private def rows(failing: Option[Int]): String = {
+    val batch = (0 until count).filter(runOf(_) == runs.length)
+    failing.map(batch) match {
+      case Some(row) => s"row ${before + row}"
+      case None if batch.size == 1 => s"row ${before + batch.head}"
+      case None => s"rows ${before + batch.head} to ${before + batch.last}"
+    }
+  }
 
   private def release(): Unit =
     if (tensors != null) {

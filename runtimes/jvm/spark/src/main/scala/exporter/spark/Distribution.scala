@@ -40,13 +40,13 @@ private[spark] object Distribution {
     case archive if archive.startsWith("archive:") =>
       val location = ArchiveFiles(archive.stripPrefix("archive:"))
       val files = location.files()
-      once(context, source, Fingerprint.stamp(files))(refer(location.archive, files, _ => location))
+      once(context, source, Fingerprint.stamp(files))(refer(source, files, _ => location))
     case Uri(_) => hadoop(context, new HadoopPath(source)).getOrElse(throw missing(source, "the file system has no such path"))
     case path =>
       local(path) match {
         case Some(found) =>
           val files = Engines.artifactIn(found)
-          once(context, files.toString, Fingerprint.stamp(files))(fromDriver(context, files))
+          once(context, files.toString, Fingerprint.stamp(files))(fromDriver(context, source, files))
         case None =>
           // a path without a scheme may be one of the default file system
           hadoop(context, new HadoopPath(path)).getOrElse(
@@ -78,14 +78,12 @@ private[spark] object Distribution {
     Resolved(ModelRef(name, hash, Fingerprint.size(files), location(hash)), files)
   }
 
-  private def fromDriver(context: SparkContext, files: Path): Resolved = {
-    val name = files.getFileName.toString
-    refer(name, files, hash => if (context.isLocal) LocalFiles(files.toString) else ServedFiles(serve(context, files, name, hash)))
-  }
+  private def fromDriver(context: SparkContext, source: String, files: Path): Resolved =
+    refer(source, files, hash => if (context.isLocal) LocalFiles(files.toString) else ServedFiles(serve(context, files, hash)))
 
-  private def serve(context: SparkContext, files: Path, name: String, hash: String): String =
+  private def serve(context: SparkContext, files: Path, hash: String): String =
     served.get((context.applicationId, hash)) {
-      val archive = s"${name.replaceAll("[^A-Za-z0-9._-]", "_")}-${ModelRef.short(hash)}.zip"
+      val archive = s"${files.getFileName.toString.replaceAll("[^A-Za-z0-9._-]", "_")}-${ModelRef.short(hash)}.zip"
       val zip = Scratch.directory("archive").resolve(archive)
       Scratch.zip(files, zip)
       DriverFiles.serve(zip.toFile)
@@ -101,7 +99,7 @@ private[spark] object Distribution {
         val stamp = listing(files, qualified)
         Some(once(context, qualified.toString, stamp) {
           val location = HadoopFiles(qualified.toString, Integer.toHexString(stamp.hashCode), settings(context))
-          refer(qualified.getName, location.files(), _ => location)
+          refer(qualified.toString, location.files(), _ => location)
         })
       }
     } catch {

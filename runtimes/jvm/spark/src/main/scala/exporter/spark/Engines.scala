@@ -17,8 +17,12 @@ private[spark] object Engines {
    */
   def of(artifact: Path): Engine = find(artifact).getOrElse(throw unknown(artifact))
 
-  private def unknown(path: Path) =
-    new ModelException("no-engine", s"no model at $path: found ${contents(path)}; expected $expected")
+  private def unknown(path: Path) = {
+    // what exporter convert writes has the model inside
+    val inside = Seq("artifacts/saved-model/model", "saved-model/model", "model").map(path.resolve).find(find(_).isDefined)
+    val advice = inside.fold(s"expected $expected")(at => s"give $at")
+    new ModelException("no-engine", s"no model at $path: found ${contents(path)}; $advice")
+  }
 
   /**
    * The model at a path: what is there, or the only thing in it, as archives have it.

@@ -47,8 +47,10 @@ private[spark] abstract class InputFiller(val plan: InputPlan, options: ScoreOpt
 
   protected def checkLength(found: Long, expected: Long): Unit =
     if (found != expected && !(padding.isDefined && found < expected)) {
-      throw new BadValue("ragged", s"has $found values, expected $expected; set ragged=pad=<value>" +
-        (if (plan.open) " or ragged=bucket" else "") + ", or leave such rows out")
+      val advice =
+        if (padding.isEmpty) "set ragged=pad=<value>" + (if (plan.open) " or ragged=bucket" else "") + ", or leave such rows out"
+        else "nothing is cut off: leave such rows out" + (if (options.padTo > 0) ", or raise padTo" else "")
+      throw new BadValue("ragged", s"has $found values, expected $expected; $advice")
     }
 
   protected def pad(to: Slot, index: Long, from: Long, until: Long): Unit =
@@ -88,7 +90,7 @@ private[spark] object InputFiller {
         throw new ModelException(
           "option",
           s"nulls=default=$value cannot stand for a missing array of input '${plan.name}', whose length is open; " +
-            "use nulls=error or nulls=null")
+            "use nulls=error or nulls=null, or give it a length by padTo")
       case _ =>
     }
   }

@@ -113,7 +113,11 @@ private[spark] object RowSchema {
   private def input(spec: TensorSpec, columns: InputColumns, batching: Batching, options: ScoreOptions): InputPlan = {
     val declared = Option(spec.shape).map(_ => rowShape(spec, batching))
     val (source, depth) = sourceOf(spec, columns)
-    val shape = declared.getOrElse(Seq.fill(depth)(TensorSpec.DYNAMIC))
+    val open = declared.getOrElse(Seq.fill(depth)(TensorSpec.DYNAMIC))
+    val shape = source match {
+      case _: Source.Fields => open
+      case _ => open.map(length => if (length == TensorSpec.DYNAMIC && options.padTo > 0) options.padTo.toLong else length)
+    }
     val elements = if (shape.contains(TensorSpec.DYNAMIC)) None else Some(shape.product)
     val lengths = source match {
       case Source.Scalar(_) if elements.contains(1L) && shape.length <= 1 => Nil

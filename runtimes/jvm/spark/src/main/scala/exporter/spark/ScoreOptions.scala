@@ -17,6 +17,8 @@ import exporter.core.ModelException
  *   are checked against the range, and finite numbers must not become infinite
  * @param text whether string outputs are `string` (checked to be UTF-8) or `binary`
  * @param squeeze whether an output of shape [batch, 1] is a scalar and not an array of one
+ * @param padTo with `ragged=pad`, what every length becomes that the model leaves open, so that no result depends on the
+ *   rows beside it; 0: the longest of the batch
  */
 final case class ScoreOptions(
     signature: String = "",
@@ -28,13 +30,18 @@ final case class ScoreOptions(
     ragged: RaggedPolicy = RaggedPolicy.Fail,
     narrow: Boolean = false,
     text: Boolean = true,
-    squeeze: Boolean = true) {
+    squeeze: Boolean = true,
+    padTo: Int = 0) {
   ScoreOptions.require(
     batchSize >= 1 && batchSize <= ScoreOptions.LargestBatch,
     s"batchSize is $batchSize, expected 1 to ${ScoreOptions.LargestBatch}")
   outputs.diff(outputs.distinct).headOption.foreach { output =>
     ScoreOptions.require(false, s"outputs names '$output' twice; name it once")
   }
+  ScoreOptions.require(padTo >= 0, s"padTo is $padTo, expected 1 or more, or 0 for the longest row of a batch")
+  ScoreOptions.require(
+    padTo == 0 || ragged.isInstanceOf[RaggedPolicy.Pad],
+    s"padTo is $padTo and ragged is ${RaggedPolicy.show(ragged)}; set ragged=pad=<value> as well")
   ScoreOptions.require(threads >= 0, s"threads is $threads, expected 1 or more, or 0 for spark.task.cpus")
 
   /** The options as text by name, for [[ScoreOptions.parse]]. */
@@ -48,7 +55,8 @@ final case class ScoreOptions(
     "ragged" -> RaggedPolicy.show(ragged),
     "narrow" -> narrow.toString,
     "strings" -> (if (text) "text" else "binary"),
-    "squeeze" -> squeeze.toString)
+    "squeeze" -> squeeze.toString,
+    "padTo" -> padTo.toString)
 }
 
 object ScoreOptions {
@@ -77,7 +85,8 @@ object ScoreOptions {
       value("ragged").fold(default.ragged)(RaggedPolicy.parse),
       value("narrow").fold(default.narrow)(boolean("narrow", _)),
       value("strings").fold(default.text)(strings),
-      value("squeeze").fold(default.squeeze)(boolean("squeeze", _)))
+      value("squeeze").fold(default.squeeze)(boolean("squeeze", _)),
+      value("padTo").fold(default.padTo)(int("padTo", _)))
   }
 
   private[spark] def require(condition: Boolean, message: => String): Unit =

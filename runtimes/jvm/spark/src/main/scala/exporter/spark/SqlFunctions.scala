@@ -56,7 +56,9 @@ private[spark] object SqlFunctions {
             s"no model is named '$name': found ${names(conf)}; set $own to its path, and give the name as the first argument")
         }
         checkNames(conf, s"$own.")
-        call(source, ScoreOptions.parse(option => setting(s"$own.$option").orElse(setting(OptionPrefix + option))), columns)
+        checkNames(conf, OptionPrefix)
+        val options = ScoreOptions.parse(option => setting(s"$own.$option").orElse(setting(OptionPrefix + option)))
+        call(source, options, columns, Some(name.toString))
       case columns =>
         val source = setting(ModelKey).getOrElse {
           throw new ModelException(
@@ -65,7 +67,7 @@ private[spark] object SqlFunctions {
               s"the columns, found ${names(conf)}")
         }
         checkNames(conf, OptionPrefix)
-        call(source, ScoreOptions.parse(option => setting(OptionPrefix + option)), columns)
+        call(source, ScoreOptions.parse(option => setting(OptionPrefix + option)), columns, None)
     }
   }
 
@@ -96,13 +98,13 @@ private[spark] object SqlFunctions {
     case Seq(Literal(description, StringType), columns @ _*) if description != null =>
       val fields = json.readTree(description.toString)
       def text(name: String): Option[String] = Option(fields.get(name)).map(_.asText)
-      call(text("model").getOrElse(throw invalid), ScoreOptions.parse(text), columns)
+      call(text("model").getOrElse(throw invalid), ScoreOptions.parse(text), columns, None)
     case _ => throw invalid
   }
 
   private def invalid =
     new ModelException("arguments", s"""$Score expects {"model": "...", ...} as a string literal, then columns""")
 
-  private def call(source: String, options: ScoreOptions, columns: Seq[Expression]): Expression =
-    TfPredict(ModelCatalog.model(SparkSession.active.sparkContext, source, options), options, columns)
+  private def call(source: String, options: ScoreOptions, columns: Seq[Expression], name: Option[String]): Expression =
+    TfPredict(ModelCatalog.model(SparkSession.active.sparkContext, source, options), options, columns, name)
 }

@@ -41,6 +41,8 @@ final class TensorFlowModel(override val uid: String) extends Transformer with D
   val strings = new Param[String](this, "strings", "text or binary", checked(ScoreOptions.strings) _)
   val squeeze = new BooleanParam(this, "squeeze", "whether an output of one element per row is a scalar")
 
+  val padTo = new IntParam(this, "padTo", "what lengths that the model leaves open are filled up to", (n: Int) => n >= 0)
+
   private val default = ScoreOptions()
   setDefault(
     inputs -> Map.empty,
@@ -53,7 +55,8 @@ final class TensorFlowModel(override val uid: String) extends Transformer with D
     ragged -> RaggedPolicy.show(default.ragged),
     narrow -> default.narrow,
     strings -> "text",
-    squeeze -> default.squeeze)
+    squeeze -> default.squeeze,
+    padTo -> default.padTo)
 
   def setModel(path: String): this.type = set(model, path)
 
@@ -75,6 +78,7 @@ final class TensorFlowModel(override val uid: String) extends Transformer with D
   def setNarrow(allowed: Boolean): this.type = set(narrow, allowed)
   def setStrings(as: String): this.type = set(strings, as)
   def setSqueeze(scalars: Boolean): this.type = set(squeeze, scalars)
+  def setPadTo(length: Int): this.type = set(padTo, length)
 
   /** What the parameters say about batches and policies. */
   def options: ScoreOptions = ScoreOptions(
@@ -88,7 +92,8 @@ final class TensorFlowModel(override val uid: String) extends Transformer with D
     RaggedPolicy.parse($(ragged)),
     $(narrow),
     ScoreOptions.strings($(strings)),
-    $(squeeze))
+    $(squeeze),
+    $(padTo))
 
   /**
    * @throws ModelException the model cannot be used, or the names of inputs, outputs and columns do not fit

@@ -1,6 +1,6 @@
 package exporter.spark
 
-import exporter.core.{DType, Model}
+import exporter.core.{DType, Model, ModelException}
 import org.apache.spark.unsafe.Platform
 
 /**
@@ -37,6 +37,19 @@ private[spark] final class Tensors(plan: ScorePlan, model: Model, val rows: Int,
           slots.indices.foreach(i => Tensors.copy(slots(i), 0, exact.slots(i), 0, used * elements(i)))
           exact.finish(used, work)
         } finally exact.close()
+    }
+
+  /** Of the first `used` rows one that the model fails on when it runs alone, if there is one. */
+  def failing(used: Int): Option[Int] =
+    if (plan.batching != Batching.Open) None
+    else (0 until used).find { row =>
+      val alone = new Tensors(plan, model, 1, lengths)
+      try {
+        slots.indices.foreach(i => Tensors.copy(slots(i), row * elements(i), alone.slots(i), 0, elements(i)))
+        alone.call.run()
+        false
+      } catch { case _: ModelException => true }
+      finally alone.close()
     }
 
   private def finish(used: Int, work: Work): Array[OutputValues] = {

@@ -4,7 +4,7 @@ import exporter.core.ModelException
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.analysis.TypeCheckResult
 import org.apache.spark.sql.catalyst.analysis.TypeCheckResult.{TypeCheckFailure, TypeCheckSuccess}
-import org.apache.spark.sql.catalyst.expressions.{Expression, GenericInternalRow, Unevaluable}
+import org.apache.spark.sql.catalyst.expressions.{Expression, GenericInternalRow, Literal, Unevaluable}
 import org.apache.spark.sql.catalyst.expressions.codegen.CodegenFallback
 import org.apache.spark.sql.types.{DataType, NullType}
 
@@ -12,8 +12,14 @@ import org.apache.spark.sql.types.{DataType, NullType}
  * A call of a model in a query. It cannot be evaluated, so that Spark neither folds it to a constant nor runs it row by
  * row on the driver where the rows are local; [[ExtractPredictions]] replaces every call, by a column that [[ScoreExec]]
  * computes in batches, or where there is no way to that by [[TfPredictRow]].
+ *
+ * @param name of the model in the query, if it has one: it is a part of the name of the result's column
  */
-private[spark] final case class TfPredict(model: ScoringModel, options: ScoreOptions, children: Seq[Expression])
+private[spark] final case class TfPredict(
+    model: ScoringModel,
+    options: ScoreOptions,
+    children: Seq[Expression],
+    name: Option[String])
     extends Expression
     with Unevaluable {
 
@@ -42,6 +48,11 @@ private[spark] final case class TfPredict(model: ScoringModel, options: ScoreOpt
   override def prettyName: String = "tfpredict"
 
   override def toString: String = children.mkString(s"tfpredict($model; ", ", ", ")")
+
+  override def sql: String = (name.map(Literal(_)).toSeq ++ children).map(_.sql).mkString("tfpredict(", ", ", ")")
+
+  // one model under two names runs once
+  override lazy val canonicalized: Expression = copy(children = children.map(_.canonicalized), name = None)
 
   override protected def withNewChildrenInternal(newChildren: IndexedSeq[Expression]): Expression =
     copy(children = newChildren)

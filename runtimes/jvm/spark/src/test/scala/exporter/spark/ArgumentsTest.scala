@@ -47,8 +47,10 @@ class ArgumentsTest {
     fails("spark.exporter.model.minus.batchsize is no setting, expected spark.exporter.model.minus.batchSize") {
       withConf("spark.exporter.model.minus.batchsize" -> "3")(sql("select tfpredict('minus', a, b) from one"))
     }
-    fails("spark.exporter.null is no setting") {
-      withConf("spark.exporter.null" -> "null")(sql("select tfpredict(array(a, b)) from one"))
+    for (call <- Seq("tfpredict(array(a, b))", "tfpredict('minus', a, b)")) {
+      fails("spark.exporter.null is no setting") {
+        withConf("spark.exporter.null" -> "null")(sql(s"select $call from one"))
+      }
     }
     fails("outputs names 'total' twice") {
       withConf("spark.exporter.model.mixed.outputs" -> "total,total")(sql("select tfpredict('mixed', a, ids) from one"))
@@ -56,6 +58,26 @@ class ArgumentsTest {
     fails("batchSize is 1000000000, expected 1 to 1048576") {
       withConf("spark.exporter.batchSize" -> "1000000000")(sql("select tfpredict(array(a, b)) from one"))
     }
+  }
+
+  @Test def columnsAreNamedAsTheCall(): Unit = {
+    withConf("spark.exporter.model.first" -> TestModels.linear, "spark.exporter.model.second" -> TestModels.linear) {
+      val both = sql("select tfpredict('first', array(a, b)), tfpredict('second', array(a, b)), tfpredict(array(a, b)) from one")
+      assertEquals(
+        Seq("tfpredict('first', array(a, b))", "tfpredict('second', array(a, b))", "tfpredict(array(a, b))"), both.columns.toSeq)
+      // one model under several names is run once
+      both.collect()
+      assertEquals(1, Plans.batches(both))
+    }
+  }
+
+  @Test def aBundleIsNotAModel(): Unit = {
+    val bundle = TestModels.directory("bundle")
+    TestModels("bundle/artifacts/saved-model/model")(exporter.tensorflow.SavedModels.linear(_))
+    java.nio.file.Files.writeString(bundle.resolve("bundle.json"), "{}")
+    fails(s"give $bundle/artifacts/saved-model/model")(withConf("spark.exporter.model" -> bundle.toString) {
+      sql("select tfpredict(array(a, b)) from one")
+    })
   }
 
   @Test def structColumns(): Unit = {
@@ -88,7 +110,7 @@ class ArgumentsTest {
     }
 
   @Test def refusedAtAnalysis(): Unit = {
-    fails("tfpredict got 1 arguments", "expected 2: a, b")(sql("select tfpredict('minus', a) from one"))
+    fails("tfpredict got 1 argument for", "expected 2: a, b")(sql("select tfpredict('minus', a) from one"))
     fails("no field 'b' for the input of that name, found a, c")(sql("select tfpredict('minus', struct(a, c)) from one"))
     fails("column 'n' is int, expected array<float> of 2 or 2 columns of float for input features: float32 [?, 2]") {
       sql("select tfpredict(n) from one")
@@ -109,7 +131,7 @@ class ArgumentsTest {
     fails("no model at '/nowhere/model'", "hdfs://", "archive:NAME") {
       withConf("spark.exporter.model" -> "/nowhere/model")(sql("select tfpredict(a) from one"))
     }
-    fails("model 'linear' has no signature 'other', found serving_default") {
+    fails(s"model '${TestModels.linear}' has no signature 'other', found serving_default") {
       withConf("spark.exporter.signature" -> "other")(sql("select tfpredict(array(a, b)) from one"))
     }
     fails("training", "serve") {

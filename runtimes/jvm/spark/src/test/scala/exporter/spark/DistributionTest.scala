@@ -127,7 +127,7 @@ class DistributionTest {
     val ref = Distribution.resolve(context, model.toString).ref
     Files.writeString(model.resolve("saved_model.pb"), "broken")
     if (context.isLocal) {
-      fails(s"model 'm' at $model changed after distribution: expected sha256 ${ref.hash.take(12)}, found ", "start the query again") {
+      fails(s"model '$model' at $model changed after distribution: expected sha256 ${ref.hash.take(12)}, found ", "start the query again") {
         assertEquals(ref.files(), model)
         before.collect()
       }

@@ -80,7 +80,8 @@ class LifecycleTest {
   }
 
   @Test def closedWhenTheModelFails(): Unit = {
-    fails("the probe was poisoned")(score("poisoned", rows(1000)).collect())
+    // the batch is run again row by row to tell which it was
+    fails("row 666 of partition 0: the probe was poisoned")(score("poisoned", rows(1000)).collect())
     allClosed()
   }
 

@@ -42,6 +42,17 @@ class RaggedTest {
     }
   }
 
+  @Test def aLengthOfItsOwn(): Unit = {
+    def padded(df: DataFrame, length: Int) = TensorFlowModel.load(TestModels.identity("ragged-own", ("x", DT_FLOAT, Seq(-1L, -1L))))
+      .setRagged("pad=0").setPadTo(length).setBatchSize(2).transform(df).collect().map(_.getSeq[Float](1).toSeq).toSeq
+    assertEquals(Seq(Seq(1f, 0f, 0f), Seq(1f, 2f, 3f), Seq(0f, 0f, 0f)), padded(lengths(1, 3, 0), 3))
+    fails("has 4 values, expected 3; nothing is cut off: leave such rows out, or raise padTo")(padded(lengths(1, 4), 3))
+    // a length of its own can also stand for an array that is not there
+    val model = TensorFlowModel.load(TestModels.rowSums).setRagged("pad=0").setPadTo(3).setNulls("default=2")
+    assertEquals(6f, model.transform(frame("x array<float>", Row(null))).first().getFloat(1))
+    fails("padTo is 3 and ragged is error; set ragged=pad=<value> as well")(model.setRagged("error").transform(lengths(1)))
+  }
+
   @Test def rowsOfOneShapeRunTogether(): Unit = {
     val counts = Seq.tabulate(60)(i => i % 3 + 1)
     val query = TensorFlowModel.load(TestModels.rowSums).setRagged("bucket").setBatchSize(30).transform(lengths(counts: _*))

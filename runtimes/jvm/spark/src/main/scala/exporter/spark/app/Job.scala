@@ -6,7 +6,7 @@ import java.nio.charset.StandardCharsets.UTF_8
 import com.fasterxml.jackson.databind.ObjectMapper
 import exporter.core.TensorSpec
 import exporter.spark.{Java, ModelCatalog, ScoreExec, ScoringModel, TensorFlowModel}
-import org.apache.hadoop.fs.Path
+import org.apache.hadoop.fs.{ChecksumFileSystem, Path}
 import org.apache.spark.sql.{DataFrame, SparkSession}
 import org.apache.spark.sql.functions.col
 
@@ -138,7 +138,10 @@ private[app] final class Job(spark: SparkSession, request: Request) {
   private def write(name: String, text: String): Unit =
     try {
       val path = new Path(name)
-      val out = path.getFileSystem(context.hadoopConfiguration).create(path, true)
+      val out = (path.getFileSystem(context.hadoopConfiguration) match {
+        case local: ChecksumFileSystem => local.getRawFileSystem // no .crc beside it
+        case other => other
+      }).create(path, true)
       try out.write(text.getBytes(UTF_8))
       finally out.close()
     } catch {

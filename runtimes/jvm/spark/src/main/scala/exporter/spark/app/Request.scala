@@ -57,6 +57,7 @@ private[app] object Request {
     Flag("threads", "N", "threads inside one run; default: spark.task.cpus"),
     Flag("nulls", "POLICY", "error, null or default=VALUE; default: error"),
     Flag("ragged", "POLICY", "error, pad=VALUE or bucket; default: error"),
+    Flag("pad-to", "N", "with pad=VALUE, what lengths that the model leaves open become; default: the longest of a batch"),
     Flag("narrow", "", "allow conversions that can lose digits, such as double to float"),
     Flag("strings", "KIND", "text or binary columns for strings of the model; default: text"),
     Flag("squeeze", "BOOL", "whether an output of shape [batch, 1] is a scalar column; default: true"),
@@ -102,7 +103,7 @@ private[app] object Request {
   }
 
   private def options(line: CommandLine, outputs: Seq[String]): ScoreOptions = {
-    val flagOf = Map("batchSize" -> "batch-size")
+    val flagOf = Map("batchSize" -> "batch-size", "padTo" -> "pad-to")
     try {
       ScoreOptions.parse {
         case "narrow" => if (line.has("narrow")) Some("true") else None

@@ -94,6 +94,7 @@ class ScoreTest {
     assertEquals("id features x y expected outputs", result.columns.mkString(" "))
     checked(result)
     val figures: JsonNode = new ObjectMapper().readTree(Files.readAllBytes(directory.resolve("m/figures.json")))
+    assertEquals("figures.json", directory.resolve("m").toFile.list().mkString(" "))
     assertEquals(20, figures.get("rows").asLong)
     assertTrue(figures.get("batches").asLong >= 5, figures.toString)
     Seq("fill_ns", "run_ns", "read_ns", "wall_ns", "loads", "resident_peak_bytes").foreach { name =>
