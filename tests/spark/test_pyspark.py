@@ -80,6 +80,8 @@ def test_score_with_columns_names_and_options(session: SparkSession, rows: DataF
         batch_size=3,
         tags=["serve"],
         nulls="null",
+        ragged="pad=0",
+        pad_to=2,
         signature="serving_default",
     )
     assert_scored(scored, "price")
