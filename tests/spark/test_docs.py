@@ -83,7 +83,7 @@ def test_the_python_program_works(shell: subprocess.CompletedProcess[str], envir
 def test_every_setting_and_option_is_on_the_page() -> None:
     sources = TOP / "runtimes" / "jvm" / "spark" / "src" / "main" / "scala" / "exporter" / "spark"
     options = re.findall(r'^    "(\w+)" -> ', (sources / "ScoreOptions.scala").read_text(), re.M)
-    assert len(options) == 10
+    assert len(options) == 11
     for option in options:
         assert f"`spark.exporter.{option}`" in PAGE, option
     flags = re.findall(r'Flag\("([\w-]+)"', (sources / "app" / "Request.scala").read_text())
