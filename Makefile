@@ -11,7 +11,7 @@ JS := runtimes/js
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -45,6 +45,9 @@ test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newes
 	$(BIN)/python tools/spark.py all
 	$(PYTEST) tests/wheel/test_build.py
 
+test-quantization: workers ## every reference model in every quantized recipe and runtime; layers that stay float; metrics
+	$(PYTEST) tests/parity tests/formats -m matrix
+
 soak: workers ## native memory of each engine of the JVM over 100,000 batches: minutes
 	$(BIN)/python tools/jvm.py mvn --quiet --projects=tensorflow,onnxruntime,tflite --also-make \
 		-Dtest='*MemoryTest' -Dsurefire.failIfNoSpecifiedTests=false -Dexporter.soak.batches=100000 test
@@ -57,10 +60,10 @@ unit: setup ## tests that need no TensorFlow: seconds
 	$(PYTEST) tests/unit tests/protocol
 
 parity: workers ## the reference models, real artifacts in real runtimes, and the docs
-	$(PYTEST) tests/reference_models tests/parity tests/docs
+	$(PYTEST) tests/reference_models tests/parity tests/docs -m "not matrix"
 
 cli: workers ## the command line and the writers
-	$(PYTEST) tests/cli tests/formats
+	$(PYTEST) tests/cli tests/formats -m "not matrix"
 
 installed: workers ## the built wheel, installed into an empty environment
 	$(PYTEST) tests/wheel/test_wheel.py
@@ -87,6 +90,7 @@ bench: setup ## ratios against the upstream tools, one run
 
 readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/quantization.py
 
 clean: ## remove what the targets made, except downloads
 	rm -rf build dist $(VENV) $(JS)/node_modules runtimes/jvm/*/target .mypy_cache .ruff_cache .pytest_cache

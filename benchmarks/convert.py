@@ -4,7 +4,8 @@ usage: python benchmarks/convert.py [MODEL …]        default: digits-cnn mobil
 
 Both sides run on this machine in one go; what counts is the ratio. Upstream: Keras' own save and export,
 tf2onnx.convert and TFLiteConverter (the published TF.js converter needs an environment of its own and is left out, so
-the upstream side writes five formats and ours seven).
+the upstream side writes five float formats and ours seven), and four quantized TFLite variants on both sides,
+calibrated on the same rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+FLOAT = ("keras", "h5", "saved-model", "tflite", "onnx", "tfjs-graph", "tfjs-layers")
 UPSTREAM = {
     "keras": "import keras; keras.models.load_model(SOURCE).save(OUT + '/m.keras')",
     "h5": "import keras; keras.models.load_model(SOURCE).save(OUT + '/m.h5')",
@@ -30,6 +32,43 @@ UPSTREAM = {
         "'--opset', '18']; runpy.run_module('tf2onnx.convert', run_name='__main__')"
     ),
 }
+
+
+QUANTIZED = ("tflite-float16", "tflite-dynamic", "tflite-int8", "tflite-int16x8")
+CONVERTER = """
+import numpy as np, tensorflow as tf
+converter = tf.lite.TFLiteConverter.from_saved_model(OUT + '/sm')
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+rows = np.load(OUT + '/rows.npz')
+def representative():
+    for i in range(len(rows[rows.files[0]])):
+        yield {name: rows[name][i : i + 1] for name in rows.files}
+SETTINGS
+open(OUT + '/q.tflite', 'wb').write(converter.convert())
+"""
+SETTINGS = {
+    "tflite-float16": "converter.target_spec.supported_types = [tf.float16]",
+    "tflite-dynamic": "",
+    "tflite-int8": (
+        "converter.representative_dataset = representative\n"
+        "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
+    ),
+    "tflite-int16x8": (
+        "converter.representative_dataset = representative\n"
+        "converter.target_spec.supported_ops = "
+        "[tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]"
+    ),
+}
+UPSTREAM |= {name: CONVERTER.replace("SETTINGS", SETTINGS[name]) for name in QUANTIZED}
+# the rows that a reference model's static recipes are calibrated on
+ROWS = """
+import numpy as np
+from exporter import reference
+module = reference.load_module(reference.path_of(NAME))
+data = module.data()
+rows = next(iter(module.calibration(data).values())) if hasattr(module, 'calibration') else data.train.inputs
+np.savez(OUT + '/rows.npz', **{name: array[:256] for name, array in rows.items()})
+"""
 
 
 def timed(command: list[str]) -> tuple[float, int]:
@@ -50,11 +89,12 @@ def main(models: list[str]) -> None:
     for name in models:
         with tempfile.TemporaryDirectory() as scratch:
             subprocess.run([sys.executable, "-m", "exporter", "train", name, "-o", scratch, "-q"], check=True)
+            timed([sys.executable, "-c", f"NAME, OUT = {name!r}, {scratch!r}\n{ROWS}"])
             source = Path(scratch) / "model.keras"
+            chosen = [word for recipe in (*FLOAT, *QUANTIZED) for word in ("--to", recipe)]
             bundle = Path(scratch) / "bundle"
-            ours, _ = timed(
-                [sys.executable, "-m", "exporter", "convert", str(source), "-o", str(bundle), "--no-verify", "-q"]
-            )
+            options = ["--calibration", f"{scratch}/rows.npz", "--no-verify", "-q", *chosen]
+            ours, _ = timed([sys.executable, "-m", "exporter", "convert", str(source), "-o", str(bundle), *options])
             peak = json.loads((bundle / "bundle.json").read_text())["source"]["peak_bytes"]  # of the source worker
             theirs = {}
             for what, code in UPSTREAM.items():
@@ -62,12 +102,13 @@ def main(models: list[str]) -> None:
                 theirs[what] = timed([sys.executable, "-c", program])
         total = sum(seconds for seconds, _ in theirs.values())
         upstream_peak = max(peak for _, peak in theirs.values())
-        print(f"{name}: exporter, 7 formats and references, one process: {ours:.1f} s, peak {peak / 1e6:.0f} MB")
+        count = len(FLOAT) + len(QUANTIZED)
+        print(f"{name}: exporter, {count} recipes and references, one process: {ours:.1f} s, peak {peak / 1e6:.0f} MB")
         print(
             f"{name}: upstream, {len(theirs)} formats, one process each: {total:.1f} s "
             f"({', '.join(f'{k} {v[0]:.1f}' for k, v in theirs.items())}), largest peak {upstream_peak / 1e6:.0f} MB"
         )
-        print(f"{name}: ratio {ours / total:.2f}")
+        print(f"{name}: ratio {total / ours:.1f}")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from exporter.api import compare_files, convert, inspect, run, train, verify
+    from exporter.api import compare_files, convert, inspect, run, sensitivity, train, verify
     from exporter.bundle import Bundle
     from exporter.conversion import ConvertOptions
     from exporter.errors import ExporterError
+    from exporter.layerwise import LayerSensitivity, Sensitivity
     from exporter.model import Recipe, Signature, TensorSpec, Tolerance
     from exporter.parity.cases import CaseOptions
     from exporter.parity.report import Report
@@ -27,6 +28,9 @@ _PUBLIC = {
     "train": "exporter.api",
     "inspect": "exporter.api",
     "compare_files": "exporter.api",
+    "sensitivity": "exporter.api",
+    "Sensitivity": "exporter.layerwise",
+    "LayerSensitivity": "exporter.layerwise",
     "Bundle": "exporter.bundle",
     "Report": "exporter.parity.report",
     "Tolerance": "exporter.model",
@@ -43,9 +47,11 @@ __all__ = [
     "CaseOptions",
     "ConvertOptions",
     "ExporterError",
+    "LayerSensitivity",
     "Recipe",
     "Report",
     "RunOptions",
+    "Sensitivity",
     "Signature",
     "TensorSpec",
     "Tolerance",
@@ -53,6 +59,7 @@ __all__ = [
     "convert",
     "inspect",
     "run",
+    "sensitivity",
     "train",
     "verify",
 ]

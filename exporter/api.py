@@ -13,10 +13,12 @@ from typing import Any
 
 import exporter
 from exporter.artifact_path import missing_path
-from exporter.bundle import Bundle, building, publish, write_bytes, write_json
+from exporter.bundle import Bundle, building, publish, weights_path, write_bytes, write_json
 from exporter.conversion import ConvertOptions, choose_recipes, write_bundle
-from exporter.errors import UsageError
+from exporter.errors import ExporterError, UsageError
+from exporter.formats.registry import family_of, format_named, parse_recipe
 from exporter.inputs import check_inputs_name
+from exporter.layerwise import Sensitivity
 from exporter.model import Json, Signature, TensorSpec, Tolerance
 from exporter.outcome import CellResult, Comparison
 from exporter.parity.environment import cpu
@@ -25,6 +27,7 @@ from exporter.parity.report import Report, dead_outputs
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
+from exporter.parity.weights import WeightCheck, check_weights
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.source_spec import SourceSpec, parse_source
@@ -66,21 +69,23 @@ def convert(
         ExporterError: the source, the inputs or the destination cannot be used. An existing bundle is untouched.
     """
     options = options or ConvertOptions()
-    model = None
-    if isinstance(source, str | os.PathLike):
-        spec = parse_source(os.fspath(source))
-    else:
-        model = source
-        name = str(getattr(model, "name", "") or "model")
-        spec = SourceSpec("object", Path(), name, f"a {type(model).__name__} object")
+    spec, model = _spec_of(source)
     destination = Path(output) if output is not None else Path("build") / spec.name
     recipes = choose_recipes(to)
     chosen = choose_runtimes(runtime)
     run_options = run_options or RunOptions()
     # before an hour of work, not after it
-    _check_runtimes({r.format for r, _ in recipes}, chosen, require, explicit=bool(runtime))
-    if options.inputs is not None:
-        check_inputs_name(options.inputs, functions=model is None)
+    _check_runtimes({family_of(r) for r, _ in recipes}, chosen, require, explicit=bool(runtime))
+    _check_data(options, functions=model is None)
+    options.asked(own_data=spec.kind == "reference")
+    if isinstance(options.evaluation, str):
+        check_inputs_name(options.evaluation, functions=model is None)
+    if options.keep_float and all(format_named(recipe.format).expected is None for recipe, _ in recipes):
+        raise UsageError(
+            "useless-keep-float",
+            "--keep-float is given, and no recipe quantizes",
+            "name one with --to, for example --to tflite-int8 (exporter formats lists them)",
+        )
     began = time.monotonic()
     with building(destination) as work:
         bundle = write_bundle(
@@ -101,6 +106,54 @@ def convert(
         progress(f"done in {time.monotonic() - began:.1f} s")
         publish(bundle.root, destination)
     return replace(bundle, root=destination, report=report)
+
+
+def _spec_of(source: Any) -> tuple[SourceSpec, Any]:
+    """A source before it is opened, and the model object if it is one."""
+    if isinstance(source, str | os.PathLike):
+        return parse_source(os.fspath(source)), None
+    name = str(getattr(source, "name", "") or "model")
+    return SourceSpec("object", Path(), name, f"a {type(source).__name__} object"), source
+
+
+def _check_data(options: ConvertOptions, *, functions: bool) -> None:
+    """Raises `UsageError` where inputs or calibration name nothing that can be read."""
+    if options.inputs is not None:
+        check_inputs_name(options.inputs, functions=functions)
+    if isinstance(options.calibration, str) and not Path(options.calibration).is_dir():
+        check_inputs_name(options.calibration, functions=functions)
+
+
+def sensitivity(
+    source: Any,
+    recipe: str = "tflite-int8",
+    *,
+    options: ConvertOptions | None = None,
+    progress: Progress = _silent,
+) -> Sensitivity:
+    """Measure what each layer loses by being quantized, and what it would cost to keep it float.
+
+    Args:
+        source: as in `convert`; the rows of its own data are run, or those of `options.inputs`.
+        recipe: a TensorFlow Lite recipe made by ai-edge-quantizer.
+
+    Returns:
+        SQNR in dB and bytes of everything quantized, and a row for each layer with quantized weights, those first
+        that gain most for their bytes.
+
+    Raises:
+        UsageError: the layers of the recipe cannot be measured.
+        ExporterError: the source or the inputs cannot be used, or the recipe is refused for this source.
+    """
+    from exporter import layerwise
+
+    options = options or ConvertOptions()
+    found = parse_recipe(recipe)
+    layerwise.check_recipe(found)
+    spec, model = _spec_of(source)
+    _check_data(options, functions=model is None)
+    with tempfile.TemporaryDirectory(prefix="exporter-sensitivity-") as work:
+        return layerwise.sensitivity(spec, Path(work), found, options, progress, model)
 
 
 def verify(
@@ -173,7 +226,7 @@ def _verify(
     *,
     explicit: bool,
 ) -> Report:
-    formats = {a.recipe.format for a in bundle.artifacts}
+    formats = {family_of(a.recipe) for a in bundle.artifacts}
     _check_runtimes(formats, chosen, require, explicit=explicit)
     usable = {n: r for n, r in chosen.items() if formats & set(r.formats)}
     required = tuple(chosen) if explicit else ()
@@ -189,9 +242,10 @@ def _verify(
         done += 1
         progress(f"verified {done} of {len(cells)} cells: {result.cell.recipe} in {result.cell.runtime}")
 
+    checks = _check_weights(bundle, {c.recipe for c in cells}, run_options.timeout or 300.0)
     progress(f"running {len(cells)} cells in {len({c.runtime for c in cells} - {NO_RUNTIME})} runtimes")
     with tempfile.TemporaryDirectory(prefix="exporter-logs-") as logs:
-        result = run_cells(bundle, cells, usable, Path(logs), run_options, count)
+        result = run_cells(bundle, cells, usable, Path(logs), run_options, count, checks)
         report = Report(
             bundle if root is None else replace(bundle, root=root),
             cells,
@@ -199,9 +253,49 @@ def _verify(
             _environment(result),
             tuple(dict.fromkeys(required)),
             dead_outputs(bundle),
+            checks,
         )
         _store(report, Path(logs), bundle.root, progress)
     return report
+
+
+def _check_weights(bundle: Bundle, recipes: set[str], timeout: float) -> dict[str, WeightCheck]:
+    """Recipe -> whether the weights it stores are the source's; for what is quantized."""
+    from exporter import tensors
+    from exporter.source_worker import read_weights
+
+    with tempfile.TemporaryDirectory(prefix="exporter-weights-") as scratch:
+        files: list[tuple[str, Path, dict[str, str]]] = []
+        for artifact in bundle.artifacts:
+            for name in artifact.entries:
+                source = bundle.root / weights_path(artifact, name)
+                opened = str(bundle.artifact_path(artifact, name).absolute())
+                known = any(file["artifact"] == opened for _, _, file in files)
+                if artifact.recipe.id in recipes and source.exists() and not known:
+                    stored = str(Path(scratch) / f"{len(files)}.safetensors")
+                    file = {"artifact": opened, "format": family_of(artifact.recipe), "outputs": stored}
+                    files.append((artifact.recipe.id, source, file))
+        unreadable: dict[str, str] = {}
+        if files:
+            try:
+                read_weights([file for _, _, file in files], timeout)
+            except ExporterError:
+                # one of them broke the reader: each alone
+                for _, _, file in files:
+                    try:
+                        read_weights([file], timeout)
+                    except ExporterError as error:
+                        unreadable[file["outputs"]] = error.message
+        found: dict[str, WeightCheck] = {}
+        for recipe, source, file in files:
+            if file["outputs"] in unreadable:
+                check = WeightCheck(0, 0.0, "", f"stored weights cannot be read: {unreadable[file['outputs']]}")
+            else:
+                check = check_weights(tensors.load(source), tensors.load(file["outputs"]))
+            known_check = found.get(recipe)
+            if known_check is None or (check.problem and not known_check.problem):
+                found[recipe] = check
+        return found
 
 
 def _store(report: Report, logs: Path, root: Path, progress: Progress) -> None:
@@ -239,12 +333,17 @@ def copy_reports(report: Report, extra: Mapping[str, Path]) -> None:
     """Write the report to further places: `json` and `html` -> path."""
     from exporter.parity.html import render
 
+    write_pages(extra, report.to_json, lambda: render(report))
+
+
+def write_pages(extra: Mapping[str, Path], document: Callable[[], Json], page: Callable[[], str]) -> None:
+    """Write a JSON document and an HTML page where they are asked for: `json` and `html` -> path."""
     for kind, path in extra.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "json":
-            write_json(path, report.to_json())
+            write_json(path, document())
         else:
-            write_bytes(path, render(report).encode())
+            write_bytes(path, page().encode())
 
 
 def train(

@@ -2,8 +2,8 @@
 
 `bundle.json` lists every file with its size and sha256; loading verifies all of them. A bundle is built in a hidden
 sibling of its destination and moved into place in one step, so a previous good bundle survives any failure.
-Layout: bundle.json, artifacts/<recipe>/…, cases/<signature>/<case>.safetensors, references/ likewise, report.json,
-report.html, logs/.
+Layout: bundle.json, artifacts/<recipe>/…, cases/<signature>/<case>.safetensors, references/ likewise (and
+the labels of an evaluation), report.json, report.html, logs/.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import tensors
 from exporter.errors import BundleError
-from exporter.model import Artifact, Case, FileFact, Json, Signature
+from exporter.model import Artifact, Case, Evaluation, FileFact, Json, Recipe, Signature
 from exporter.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -32,6 +32,25 @@ if TYPE_CHECKING:
 VERSION = 1
 _HASHED = ("artifacts", "cases", "references")
 _RENAME_EXCHANGE = 2
+
+
+# the float model with the artifact's own weights, and the reference kernels on the artifact
+EXPECTED = ("own", "kernels")
+
+
+def expected_path(recipe: Recipe, case: Case, kind: str) -> str:
+    """Where a bundle keeps what a quantized artifact is to give, by one of the `EXPECTED` computations."""
+    return f"references/{kind}/{recipe.directory}/{case.signature}/{case.name}.safetensors"
+
+
+def labels_path(signature: str) -> str:
+    """Where a bundle keeps the labels of its evaluation."""
+    return f"references/labels/{signature}.safetensors"
+
+
+def weights_path(artifact: Artifact, signature: str) -> str:
+    """Where a bundle keeps the source's weights by the names they have in the file of an artifact's signature."""
+    return f"references/weights/{artifact.recipe.directory}/{artifact.entries[signature].path}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,7 @@ class Bundle:
     artifacts: tuple[Artifact, ...]
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
+    evaluation: Evaluation | None = None
     report: Report | None = None
 
     def signature(self, name: str) -> Signature:
@@ -65,6 +85,15 @@ class Bundle:
     def expected(self, case: Case) -> Tensors:
         return tensors.load(inside(self.root, case.reference))
 
+    def labels(self) -> Tensors:
+        """The labels of the evaluation, by output name; empty without one."""
+        return tensors.load(inside(self.root, self.evaluation.labels)) if self.evaluation else {}
+
+    def expected_of(self, recipe: Recipe, case: Case, kind: str) -> Tensors | None:
+        """What a quantized artifact is to give by one of the `EXPECTED` computations; None where there is none."""
+        path = inside(self.root, expected_path(recipe, case, kind))
+        return tensors.load(path) if path.exists() else None
+
     def to_json(self, files: tuple[FileFact, ...]) -> Json:
         return {
             "version": VERSION,
@@ -75,6 +104,7 @@ class Bundle:
             "artifacts": [a.to_json() for a in self.artifacts],
             "cases": [c.to_json() for c in self.cases],
             "notes": list(self.notes),
+            "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "files": [f.to_json() for f in files],
         }
 
@@ -111,6 +141,7 @@ class Bundle:
                 artifacts=tuple(Artifact.from_json(a) for a in data["artifacts"]),
                 cases=tuple(Case.from_json(c) for c in data["cases"]),
                 notes=tuple(data["notes"]),
+                evaluation=Evaluation.from_json(data["evaluation"]) if data.get("evaluation") else None,
             )
             listed = {f["path"]: FileFact(f["path"], f["bytes"], f["sha256"]) for f in data["files"]}
             _check_references(bundle)
@@ -129,15 +160,20 @@ class Bundle:
             for file in (case.inputs, case.reference):
                 if file not in listed:
                     raise _missing(path, file, f"case {case.name!r} needs")
+        if bundle.evaluation is not None and bundle.evaluation.labels not in listed:
+            raise _missing(path, bundle.evaluation.labels, "its evaluation needs")
         return bundle
 
 
 def _check_references(bundle: Bundle) -> None:
-    """Raises ValueError unless every signature that is named exists."""
+    """Raises ValueError unless every signature and case that is named exists."""
     known = {s.name for s in bundle.signatures}
     named = {c.signature for c in bundle.cases}.union(*(a.entries for a in bundle.artifacts))
     if named - known:
         raise ValueError(f"signatures {sorted(named - known)} are not among {sorted(known)}")
+    judged = bundle.evaluation
+    if judged is not None and (judged.signature, judged.case) not in {(c.signature, c.name) for c in bundle.cases}:
+        raise ValueError(f"there is no case {judged.case!r} of signature {judged.signature!r}")
 
 
 def _verify(root: Path, listed: Mapping[str, FileFact]) -> None:

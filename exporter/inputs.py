@@ -14,6 +14,7 @@ import numpy as np
 from exporter import tensors
 from exporter.artifact_path import missing_path
 from exporter.errors import InputsError, UsageError
+from exporter.labelled import label_names
 from exporter.model import Signature
 from exporter.tensors import DTYPES, Array, Tensors
 from exporter.text import did_you_mean
@@ -52,15 +53,48 @@ def read_inputs(text: str, signatures: Sequence[Signature]) -> dict[str, Tensors
         InputsError: it is unreadable, or several signatures could be meant.
     """
     check_inputs_name(text, functions=False)
+    signature = _only_signature(signatures, "{signature: {input: array}}")
+    return {signature.name: _read(Path(text), signature)}
+
+
+def read_labelled(text: str, signatures: Sequence[Signature]) -> tuple[Tensors, Tensors]:
+    """Inputs by name, and labels by output name or as `labels`, of one file.
+
+    In a csv file a single input takes the columns that are no labels.
+
+    Raises:
+        UsageError, InputsError: as `read_inputs`.
+    """
+    check_inputs_name(text, functions=False)
     path = Path(text)
+    if path.suffix == ".npy":
+        raise UsageError("inputs-kind", f"{path} holds one array, expected inputs and labels", "give an npz file")
+    signature = _only_signature(signatures, "({input: array}, {output: array})")
+    names = label_names(signature)
+    found = _read(path, signature, names)
+    known = _dtypes(signature, names)
+    for name in found:
+        if name not in known:
+            raise InputsError(
+                "input-names", f"{path} has {name!r}{did_you_mean(name, known)}", _expected(signature, names)
+            )
+    return {n: a for n, a in found.items() if n not in names}, {n: a for n, a in found.items() if n in names}
+
+
+def _only_signature(signatures: Sequence[Signature], function: str) -> Signature:
     if len(signatures) != 1:
         raise InputsError(
             "which-signature",
             f"the source has several signatures ({', '.join(s.name for s in signatures)})",
-            "choose one with --signature, or give file.py:function returning {signature: {input: array}}",
+            f"choose one with --signature, or give file.py:fn returning {function}",
         )
+    return signatures[0]
+
+
+def _read(path: Path, signature: Signature, labels: Sequence[str] = ()) -> Tensors:
+    """Arrays by name: those of the signature's inputs, and of `labels` that are there."""
     try:
-        return {signatures[0].name: _READERS[path.suffix](path, signatures[0])}
+        return _READERS[path.suffix](path, signature, labels)
     except (ValueError, OSError, EOFError, KeyError, RecursionError, zipfile.BadZipFile) as error:
         if isinstance(error, InputsError):
             raise
@@ -77,33 +111,44 @@ def _only_input(signature: Signature, found: str) -> str:
     return signature.inputs[0].name
 
 
-def _npz(path: Path, signature: Signature) -> Tensors:
+def _npz(path: Path, signature: Signature, labels: Sequence[str]) -> Tensors:
     with np.load(path, allow_pickle=False) as archive:
         return {n: archive[n] for n in archive.files}
 
 
-def _npy(path: Path, signature: Signature) -> Tensors:
+def _npy(path: Path, signature: Signature, labels: Sequence[str]) -> Tensors:
     return {_only_input(signature, str(path)): np.load(path, allow_pickle=False)}
 
 
-def _safetensors(path: Path, signature: Signature) -> Tensors:
+def _safetensors(path: Path, signature: Signature, labels: Sequence[str]) -> Tensors:
     return tensors.load(path)
 
 
-def _json(path: Path, signature: Signature) -> Tensors:
+def _json(path: Path, signature: Signature, labels: Sequence[str]) -> Tensors:
     data: Any = json.loads(path.read_text())
     if isinstance(data, list):
         data = {_only_input(signature, str(path)): data}
     if not isinstance(data, Mapping):
         raise ValueError(f"expected an object of arrays by input name, found a {type(data).__name__}")
     out = {}
+    dtypes = _dtypes(signature, labels)
     for name, values in data.items():
-        spec = next((s for s in signature.inputs if s.name == name), None)
-        if spec is None:
-            names = [s.name for s in signature.inputs]
-            raise InputsError("input-names", f"{path} has {name!r}{did_you_mean(name, names)}", f"inputs: {names}")
-        out[name] = _array(values, spec.dtype, name)
+        if name not in dtypes:
+            raise InputsError(
+                "input-names", f"{path} has {name!r}{did_you_mean(name, dtypes)}", _expected(signature, labels)
+            )
+        out[name] = _array(values, dtypes[name], name)
     return out
+
+
+def _dtypes(signature: Signature, labels: Sequence[str]) -> dict[str, str]:
+    """Name -> dtype of everything that a file may hold. Labels are numbers, which say themselves of what kind."""
+    return {**dict.fromkeys(labels, "float64"), **{s.name: s.dtype for s in signature.inputs}}
+
+
+def _expected(signature: Signature, labels: Sequence[str]) -> str:
+    inputs = f"inputs: {[s.name for s in signature.inputs]}"
+    return f"{inputs}, labels: {list(labels)}" if labels else inputs
 
 
 def _array(values: Any, dtype: str, name: str) -> Array:
@@ -115,7 +160,7 @@ def _array(values: Any, dtype: str, name: str) -> Array:
         raise ValueError(f"the values of {name!r} are ragged or of mixed types") from None
 
 
-def _csv(path: Path, signature: Signature) -> Tensors:
+def _csv(path: Path, signature: Signature, labels: Sequence[str]) -> Tensors:
     with path.open(newline="") as file:
         lines = [row for row in csv.reader(file) if row]
     if len(lines) < 2:
@@ -129,22 +174,22 @@ def _csv(path: Path, signature: Signature) -> Tensors:
             f"its first line is numbers ({', '.join(header[:4])}…), expected a header: one column name per field"
         )
     columns: dict[str, list[int]] = {}
-    names = {s.name for s in signature.inputs}
+    dtypes = _dtypes(signature, labels)
     for i, title in enumerate(header):
-        base = title if title in names else title.rpartition(".")[0]
-        if base not in names and len(names) == 1:
-            base = next(iter(names))
+        base = title if title in dtypes else title.rpartition(".")[0]
+        if base not in dtypes and len(signature.inputs) == 1:
+            base = signature.inputs[0].name
         columns.setdefault(base or title, []).append(i)
+    flat = {s.name for s in signature.inputs if s.shape is not None and len(s.shape) == 1}.union(labels)
     out = {}
     for name, indices in columns.items():
-        spec = next((s for s in signature.inputs if s.name == name), None)
-        if spec is None:
+        if name not in dtypes:
             raise InputsError(
-                "input-names", f"{path} has a column {name!r}{did_you_mean(name, names)}", f"inputs: {sorted(names)}"
+                "input-names", f"{path} has a column {name!r}{did_you_mean(name, dtypes)}", _expected(signature, labels)
             )
         cells = [[row[i] for i in indices] for row in rows]
-        array = tensors.as_strings(np.asarray(cells, object)) if spec.dtype == "string" else _numbers(cells)
-        out[name] = array[:, 0] if spec.shape is not None and len(spec.shape) == 1 else array
+        array = tensors.as_strings(np.asarray(cells, object)) if dtypes[name] == "string" else _numbers(cells)
+        out[name] = array[:, 0] if name in flat and len(indices) == 1 else array
     return out
 
 

@@ -144,18 +144,35 @@ class NameMap:
 
 
 @dataclass(frozen=True)
+class Interface:
+    """An input or output that is an integer in the artifact and a float in the signature.
+
+    real = scale * (stored - zero_point); `dtype` is that of the artifact.
+    """
+
+    dtype: str
+    scale: float
+    zero_point: int
+
+    def to_json(self) -> Json:
+        return {"dtype": self.dtype, "scale": self.scale, "zero_point": self.zero_point}
+
+
+@dataclass(frozen=True)
 class Entry:
     """Where one signature of an artifact lives and how to feed it.
 
     `path` is what a runtime opens, relative to the artifact's directory ("." for a directory format).
     `key` is the signature's name inside the artifact. `pinned` gives, per input, the static shape the recipe
-    had to fix (None where the signature is dynamic), or is empty when nothing was pinned.
+    had to fix (None where the signature is dynamic), or is empty when nothing was pinned. `interface` holds the inputs
+    and outputs that are quantized in the artifact.
     """
 
     path: str
     key: str
     names: NameMap
     pinned: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    interface: Mapping[str, Interface] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         return {
@@ -163,6 +180,7 @@ class Entry:
             "key": self.key,
             "names": self.names.to_json(),
             "pinned": {k: list(v) for k, v in self.pinned.items()},
+            "interface": {k: v.to_json() for k, v in self.interface.items()},
         }
 
     @staticmethod
@@ -172,6 +190,7 @@ class Entry:
             data["key"],
             NameMap.from_json(data["names"]),
             {k: tuple(v) for k, v in data.get("pinned", {}).items()},
+            {k: Interface(**v) for k, v in data.get("interface", {}).items()},
         )
 
 
@@ -184,7 +203,8 @@ class Artifact:
 
     `reason` is empty for a written artifact. `code` names the kind of failure (`crash`, `timeout`, `converter` …).
     `needs_code` is set when reloading needs the source's own classes. `rewrites` lists, in words, everything
-    the writer changed on the way (lowered ops, pinned shapes, elided layers).
+    the writer changed on the way (lowered ops, pinned shapes, elided layers). `quantization` says of a quantized
+    artifact who made it, the `steps` of its outputs by signature and name, and the layers in `kept_float`.
     """
 
     recipe: Recipe
@@ -197,6 +217,7 @@ class Artifact:
     rewrites: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     needs_code: tuple[str, ...] = ()
+    quantization: Json = field(default_factory=dict)
     seconds: float = 0.0
     bytes: int = 0
 
@@ -213,6 +234,7 @@ class Artifact:
             "rewrites": list(self.rewrites),
             "versions": dict(self.versions),
             "needs_code": list(self.needs_code),
+            "quantization": self.quantization,
             "seconds": round(self.seconds, 3),
             "bytes": self.bytes,
         }
@@ -230,6 +252,7 @@ class Artifact:
             rewrites=tuple(data["rewrites"]),
             versions=dict(data["versions"]),
             needs_code=tuple(data["needs_code"]),
+            quantization=data.get("quantization", {}),
             seconds=data["seconds"],
             bytes=data["bytes"],
         )
@@ -255,7 +278,8 @@ def recipe_of_id(recipe_id: str) -> Recipe:
 class Case:
     """One named set of inputs with its reference outputs, as two safetensors files of the bundle.
 
-    `origin` says where the numbers come from: `data` (the model's own), `file` (--inputs) or `generated`.
+    `origin` says where the numbers come from: `data` (the model's own), `file` (--inputs), `calibration` (rows of it,
+    where there are no others), `evaluation` (labelled rows) or `generated`.
     """
 
     name: str
@@ -275,9 +299,63 @@ class Case:
             "seed": self.seed,
         }
 
+    @property
+    def real(self) -> bool:
+        """Whether the numbers are data and not made up."""
+        return self.origin != "generated"
+
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Case:
         return Case(**{k: data[k] for k in ("name", "signature", "inputs", "reference", "origin", "seed")})
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is measured of one output: `metric` is a name of `exporter.task.METRICS`, `source` the source's own value.
+
+    An artifact may be worse by `max_drop` (in the metric's unit); by anything if it is None.
+    """
+
+    output: str
+    metric: str
+    source: float
+    max_drop: float | None = None
+
+    def to_json(self) -> Json:
+        return {"output": self.output, "metric": self.metric, "source": self.source, "max_drop": self.max_drop}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The case of labelled rows, and what is measured on it.
+
+    `labels` is a safetensors file of the bundle: labels by output name, as the metrics take them. `rows` of the `given`
+    ones are used.
+    """
+
+    signature: str
+    case: str
+    labels: str
+    origin: str
+    rows: int
+    given: int
+    tasks: tuple[Task, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "signature": self.signature,
+            "case": self.case,
+            "labels": self.labels,
+            "origin": self.origin,
+            "rows": self.rows,
+            "given": self.given,
+            "tasks": [task.to_json() for task in self.tasks],
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Evaluation:
+        own = {k: data[k] for k in ("signature", "case", "labels", "origin", "rows", "given")}
+        return Evaluation(**own, tasks=tuple(Task(**task) for task in data["tasks"]))
 
 
 @dataclass(frozen=True, order=True)

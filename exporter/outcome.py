@@ -17,11 +17,29 @@ Stage = Literal["build", "convert", "load", "run", "compare", "timeout", "crash"
 
 
 @dataclass(frozen=True)
+class Score:
+    """A task metric of one output: `drop` is by how much `value` is worse than the source's own, negative if better.
+
+    All in the metric's unit; `max_drop` is None where any drop is allowed.
+    """
+
+    metric: str
+    value: float
+    source: float
+    drop: float
+    max_drop: float | None
+
+
+@dataclass(frozen=True)
 class OutputComparison:
     """Figures of one output, computed in float64.
 
     `max_rel` is the largest |a-b| divided by S, the RMS of the reference output over all cases of the signature.
     `needed` is the factor on the allowed bound that would just pass; `allowed` is the rule in words.
+    Of quantized artifacts only: `noise_db` is S over the RMS of the error in dB, `steps` the largest distance from the
+    reference kernels in steps of the output, `kl` the mean divergence (nats) of rows that are probabilities, and
+    `flip_margin` the largest margin (first minus second of the reference row) of a row whose argmax changed.
+    `task` is set on labelled rows.
     `histogram` counts elements by decade of |a-b|/S: exact zeros, then <1e-9 … >=1.
     """
 
@@ -39,6 +57,11 @@ class OutputComparison:
     worst_expected: Any
     elements: int
     histogram: tuple[int, ...]
+    noise_db: float | None = None
+    steps: float | None = None
+    kl: float | None = None
+    flip_margin: float | None = None
+    task: Score | None = None
 
 
 @dataclass(frozen=True)

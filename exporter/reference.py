@@ -9,6 +9,7 @@ A reference model's module defines
     QUALITY = {"accuracy": (">=", 0.97)}     what `train` must reach; a miss is a failed build
     signatures(model)                        optional: name -> tf.function with an input_signature (tf.Module)
     cases(data) -> {signature: inputs}       optional: own probe inputs per signature (default: data.test.inputs)
+    calibration(data) -> {signature: inputs} optional: rows for static quantization (default: data.train.inputs)
 
 Inputs are dictionaries by signature input name, batch first.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def _one_worker(module: str, scratch: Path, timeout: float, op: str, **fields: A
     if isinstance(reply, NotSupported):
         raise SourceError("unsupported", reply.reason)
     raise remote_error(reply)
+
+
+def read_weights(files: Sequence[Mapping[str, str]], timeout: float) -> None:
+    """Write what artifacts store, `{"artifact", "format", "outputs"}` each, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="exporter-weights-") as scratch:
+        _one_worker("inspect", Path(scratch), timeout, "weights", files=list(files))
 
 
 def train_reference(name: str, scratch: Path, timeout: float) -> Json:

@@ -84,6 +84,14 @@ def as_strings(array: Array) -> Array:
     return out
 
 
+def as_text(array: Array) -> Array:
+    """An array of strings -> object array of str, same shape. Raises `UnicodeDecodeError` for what is no UTF-8."""
+    flat = [value.decode() for value in as_strings(array).reshape(-1)]
+    out = np.empty(len(flat), dtype=object)
+    out[:] = flat
+    return out.reshape(np.shape(array))
+
+
 def _encode_strings(name: str, array: Array) -> tuple[Tensors, str]:
     flat = as_strings(array).reshape(-1).tolist()
     offsets = np.zeros(len(flat) + 1, np.int64)

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "run one artifact in one runtime on a file of inputs",
     "compare": "compare two output files, or two artifacts on the same inputs",
     "inspect": "signatures, ops, dtypes and sizes of any artifact",
+    "sensitivity": "what each layer loses by being quantized, and costs in float",
     "models": "the reference models",
     "formats": "the formats and their options",
     "runtimes": "the runtimes, and whether they work here",

@@ -58,6 +58,14 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     return sizes
 
 
+def _pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, float]:
+    try:
+        low, high = (float(text) for text in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: expected two numbers, such as -1,1") from None
+    return low, high
+
+
 def _per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
     out = {}
     for value in values:
@@ -66,22 +74,36 @@ def _per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             out[name] = float(number)
         except ValueError:
             raise click.BadParameter(f"{value!r}: expected a number or OUTPUT:NUMBER") from None
-        if not 0 <= out[name] < float("inf"):
+    return out
+
+
+def _tolerances(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    out = _per_output(ctx, param, values)
+    for value, number in zip(values, out.values(), strict=False):
+        if not 0 <= number < float("inf"):
             raise click.BadParameter(f"{value!r}: a tolerance is a finite number of at least 0")
     return out
 
 
+def _words_per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    return {name: word for name, _, word in (value.rpartition(":") for value in values)}
+
+
 tolerance_options = _apply(
     [
-        click.option("--rtol", multiple=True, metavar="[OUTPUT:]X", callback=_per_output, help="Relative tolerance."),
+        click.option("--rtol", multiple=True, metavar="[OUTPUT:]X", callback=_tolerances, help="Relative tolerance."),
         click.option(
             "--atol",
             multiple=True,
             metavar="[OUTPUT:]X",
-            callback=_per_output,
+            callback=_tolerances,
             help="Absolute tolerance, times the output's RMS.",
         ),
     ]
+)
+
+report_option = click.option(
+    "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Also write json=… or html=… there."
 )
 
 run_options = _apply(
@@ -91,9 +113,7 @@ run_options = _apply(
         tolerance_options,
         timeout_option,
         click.option("--jobs", type=click.IntRange(min=1), help="Runtimes side by side. Default: the cores."),
-        click.option(
-            "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Also write json=… or html=… there."
-        ),
+        report_option,
     ]
 )
 
@@ -110,6 +130,55 @@ case_options = _apply(
             "--range", "ranges", multiple=True, metavar="NAME:LOW:HIGH", callback=_ranges, help="Values of an input."
         ),
         click.option("--seed", default=7, show_default=True, help="Seed of generated inputs."),
+    ]
+)
+
+
+calibration_options = _apply(
+    [
+        click.option(
+            "--calibration",
+            metavar="FILE|DIR|file.py:fn",
+            help="Rows to measure activations on: a file as for --inputs, a directory of images or a function.",
+        ),
+        click.option(
+            "--image-range",
+            default="0,255",
+            show_default=True,
+            metavar="BLACK,WHITE",
+            callback=_pair,
+            help="What black and white of a directory of images become.",
+        ),
+        click.option("--strict-calibration", is_flag=True, help="Suspicious calibration data are an error."),
+    ]
+)
+
+
+evaluation_options = _apply(
+    [
+        click.option(
+            "--eval",
+            "evaluation",
+            metavar="FILE|file.py:fn",
+            help="Labelled rows: inputs by name, labels by output name or as `labels`. A reference model has its own.",
+        ),
+        click.option(
+            "--metric",
+            multiple=True,
+            metavar="[OUTPUT:]M",
+            callback=_words_per_output,
+            help="accuracy, top5, mae, rmse or auc on those rows, of every artifact beside the source.",
+        ),
+        click.option(
+            "--max-drop",
+            multiple=True,
+            metavar="[OUTPUT:]X",
+            callback=_per_output,
+            help="An artifact whose metric is worse than the source's by more is red.",
+        ),
+        click.option(
+            "--eval-rows", default=1000, show_default=True, type=click.IntRange(min=1), help="Labelled rows to use."
+        ),
     ]
 )
 

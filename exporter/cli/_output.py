@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from exporter.parity.report import Report
 
 _WIDE = 92  # columns that the whole verdict table takes with the longest names there are
+_NUMERIC = (
+    *("error", "dB", "needed", "ms", "size", "cells", "params"),
+    *("of float", "SQNR dB", "asked dB", "top-1", "weights"),
+    *("bytes", "gain dB", "dB per kB"),
+)
 _STYLES = {
     "passed": "green",
     "mismatched": "bold red",
@@ -68,13 +73,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print_table(made)
 
 
-def _table(columns: Sequence[str]) -> Table:
+def _table(columns: Sequence[str], figures: Collection[str] = ()) -> Table:
+    """A table without rows; `figures` are columns of numbers besides those that always are."""
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        numeric = column in ("error", "dB", "needed", "ms", "size", "cells", "params")
+        numeric = column in (*_NUMERIC, *figures)
         made.add_column(
             column,
             justify="right" if numeric else "left",
@@ -101,13 +107,16 @@ def print_verdict(report: Report, html: Path | None) -> None:
 
     from exporter.parity.plan import NO_RUNTIME
     from exporter.parity.report import rows
+    from exporter.parity.scores import evaluation_sentence, score_columns
     from exporter.text import human_bytes
 
     sizes = {a.recipe.id: human_bytes(a.bytes) for a in report.bundle.artifacts if a.status == "written"}
     columns = ["recipe", "size", "runtime", "verdict", "cells", "error", "needed", "ms"]
-    if _console().width < _WIDE:
+    measured = score_columns(report.bundle.evaluation)
+    titles = [title for title, _ in measured]
+    if _console().width < _WIDE + sum(2 + max(6, len(title)) for title in titles):
         columns = [c for c in columns if c not in ("size", "ms")]
-    made = _table(columns)
+    made = _table([*columns, *titles], titles)
     notes: dict[str, list[str]] = {}
     previous = ""
     for row in rows(report):
@@ -124,7 +133,7 @@ def print_verdict(report: Report, html: Path | None) -> None:
             "needed": "" if row.needed is None else f"{row.needed:.2g}",
             "ms": f"{row.elapsed_ns / 1e6:.0f}" if row.elapsed_ns else "",
         }
-        made.add_row(*(cells[c] for c in columns))
+        made.add_row(*(cells[c] for c in columns), *(text(row.scores) for _, text in measured))
         for line in row.detail:
             notes.setdefault(f"{row.recipe}: {line}", []).append(row.runtime)
     print_table(made)
@@ -133,15 +142,50 @@ def print_verdict(report: Report, html: Path | None) -> None:
         recipe, _, reason = text.partition(": ")
         place = recipe if len(where) > 1 or where == [NO_RUNTIME] else f"{recipe} in {where[0]}"
         console.print(Text(f"  {place}: {reason}"))
+    if report.bundle.evaluation is not None:
+        console.print(Text(f"  {evaluation_sentence(report.bundle.evaluation)}"))
     for note in report.bundle.notes:
         console.print(Text(f"  {note}"))
+    _print_prices(report)
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
     for problem in report.problems:
         console.print(Text(f"  {problem if len(problem) <= 150 else problem[:149] + '…'}", style="red"))
     legend = "columns: error, largest |a-b| over the output's RMS; needed, share of the allowed bound"
+    if measured:
+        legend += "; drop, how much worse than the source"
     console.print(Text(legend, style="dim"))
     if html is not None:
         console.print(Text(f"report: {html}", style="dim"))
+
+
+def _print_prices(report: Report) -> None:
+    """What quantization cost, and who is to blame."""
+    from rich.text import Text
+
+    from exporter.parity.quantized import blame, prices
+
+    found = prices(report)
+    if not found:
+        return
+    console = _console()
+    console.print()
+    rows = [
+        [
+            price.recipe,
+            price.maker,
+            f"{price.share:.0%}",
+            "" if price.noise_db is None else f"{price.noise_db:.1f}",
+            f"{price.gate_db:g}",
+            "" if price.top1 is None else f"{price.top1:.1%}",
+            "" if price.weights is None else f"{price.weights.worst:.2f}",
+            price.left,
+        ]
+        for price in found
+    ]
+    console.print(Text("what quantization cost; weights: the farthest stored weight, in its steps", style="dim"))
+    table(["quantized", "maker", "of float", "SQNR dB", "asked dB", "top-1", "weights", "stayed float"], rows)
+    for line in blame(report):
+        console.print(Text(f"  {line}", style="red"))
 
 
 def summary_line(report: Report) -> str:

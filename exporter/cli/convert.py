@@ -19,7 +19,15 @@ from exporter.cli import _output as output
 @options.custom_option
 @click.option("--train/--no-train", default=True, help="Train a reference model first.")
 @click.option("--verify/--no-verify", default=True, help="Run every artifact and compare.")
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="GLOB",
+    help="Layers of these names stay float in quantized recipes. Repeatable.",
+)
 @options.case_options
+@options.calibration_options
+@options.evaluation_options
 @options.run_options
 @options.json_option
 @options.quiet_option
@@ -43,6 +51,14 @@ def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
         inputs=given["inputs"],
         train=given["train"],
         timeout=given["timeout"],
+        calibration=given["calibration"],
+        strict_calibration=given["strict_calibration"],
+        image_range=given["image_range"],
+        evaluation=given["evaluation"],
+        metric=given["metric"],
+        max_drop=given["max_drop"],
+        eval_rows=given["eval_rows"],
+        keep_float=given["keep_float"],
         cases=options.make_case_options(
             samples=given["samples"], batch_sizes=given["batch_sizes"], ranges=given["ranges"], seed=given["seed"]
         ),

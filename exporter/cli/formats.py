@@ -21,7 +21,8 @@ def command(as_json: bool) -> int:
 
     listed: list[dict[str, Any]] = []
     for name, found in formats().items():
-        running = [n for n, r in runtimes().items() if isinstance(r, Runtime) and name in r.formats]
+        family = found.family if isinstance(found, Format) else name
+        running = [n for n, r in runtimes().items() if isinstance(r, Runtime) and family in r.formats]
         if isinstance(found, Format):
             choices = [{"name": k, "default": o.default, "help": o.help} for k, o in found.options.items()]
             listed.append({"name": name, "title": found.title, "options": choices, "runtimes": running, "problem": ""})

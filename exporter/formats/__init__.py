@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from exporter.model import Entry
+from exporter.model import Entry, Json, Signature
+from exporter.tensors import Array, Tensors
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
@@ -48,9 +49,15 @@ class Written:
     rewrites: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     needs_code: tuple[str, ...] = ()
+    quantization: Mapping[str, Any] = field(default_factory=dict)
 
 
 Writer = Callable[["Source", Path, Mapping[str, str]], Written]
+# (source, directory, entry, signature, inputs) -> kind ("own" or "kernels") -> outputs, by the names of the signature
+Weigher = Callable[["Source", Path, Entry], Mapping[str, Array]]
+# (source, options, inputs by signature) -> noise and bytes of each layer, see `_tflite_sensitivity.measure`
+Sensor = Callable[["Source", Mapping[str, str], Mapping[str, Tensors]], Json]
+Expecter = Callable[["Source", Path, Entry, Signature, Tensors], Mapping[str, Tensors]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,12 @@ class Format:
 
     `write(source, directory, options)` fills an existing empty directory, with every option present, and raises
     `Refused` or any other exception (a `Failed(convert)` row). `order` sorts the writers of one run: those that
-    need the Keras object (`needs_model`) come first, crash-prone ones last.
+    need the Keras object (`needs_model`) come first, crash-prone ones last. `family` is the format of its files,
+    the one that runtimes know: another format's for a quantized variant, its own otherwise. `default` is False for
+    what is only written when it is named, or by `--to all`. `calibrated` formats measure activations over rows of
+    data. `expected` computes what else than the reference the outputs of a quantized artifact are compared with:
+    those of the float model with its weights, those of the reference kernels. `weights` gives the source's weights
+    by the names that they have in the file of an entry. `sensitivity` measures what each layer loses in integers.
     """
 
     name: str
@@ -68,6 +80,16 @@ class Format:
     order: int
     needs_model: bool = False
     options: Mapping[str, Option] = field(default_factory=dict)
+    family: str = ""
+    default: bool = True
+    calibrated: bool = False
+    expected: Expecter | None = None
+    weights: Weigher | None = None
+    sensitivity: Sensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.family:
+            object.__setattr__(self, "family", self.name)
 
 
 def parse_size(text: str) -> int:

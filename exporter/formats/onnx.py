@@ -8,6 +8,7 @@ https://github.com/onnx/tensorflow-onnx (converter).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,53 @@ MAX_IR = 10  # what every ONNX Runtime of the last years loads
 
 def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
     """One `model.onnx` per signature, in a directory of its name when there are several."""
+    made = float_models(source, int(options["opset"]))
+    return written(source, directory, made, options["opset"])
+
+
+@dataclass(frozen=True)
+class Made:
+    """ONNX model protos by signature, and what was changed on the way."""
+
+    models: Mapping[str, Any]
+    rewrites: tuple[str, ...]
+
+
+def written(source: Source, directory: Path, made: Made, opset: str) -> Written:
+    """Save one model per signature."""
     import onnx
     import onnxruntime
     import tf2onnx
 
     entries = {}
+    for name, model in made.models.items():
+        file = "model.onnx" if len(source.signatures) == 1 else f"{name}/model.onnx"
+        (directory / file).parent.mkdir(parents=True, exist_ok=True)
+        onnx.save_model(model, str(directory / file))
+        entries[name] = Entry(file, name, NameMap.identity(source.signatures[name]))
+    return Written(
+        entries,
+        rewrites=made.rewrites,
+        versions={
+            "tf2onnx": tf2onnx.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "opset": opset,
+        },
+    )
+
+
+def float_models(source: Source, opset: int = MAX_OPSET) -> Made:
+    """The float models of a source, made once for each opset. Raises `Refused` as `convert`."""
+    key = f"onnx-{opset}"
+    if key not in source.derived:
+        source.derived[key] = _float_models(source, opset)
+    made: Made = source.derived[key]
+    return made
+
+
+def _float_models(source: Source, opset: int) -> Made:
+    models = {}
     rewrites: set[str] = set()
     for name, signature in source.signatures.items():
         if source.is_stateful(name):
@@ -38,26 +81,13 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
                 f"{', '.join(sorted(shared))} names both an input and an output of {name!r}, and ONNX has one name "
                 "space for both; rename one of them"
             )
-        prefix = "" if len(source.signatures) == 1 else f"{name}/"
-        path = directory / prefix / "model.onnx"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        model, lowered = convert(source.saved_model, signature, int(options["opset"]))
+        model, lowered = convert(source.saved_model, signature, opset)
         if lowered:
             rewrites.add("Erfc written as 1 - Erf")
         tidy(model, signature)
         check(model, signature)
-        onnx.save_model(model, str(path))
-        entries[name] = Entry(f"{prefix}model.onnx", name, NameMap.identity(signature))
-    return Written(
-        entries,
-        rewrites=tuple(sorted(rewrites)),
-        versions={
-            "tf2onnx": tf2onnx.__version__,
-            "onnx": onnx.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "opset": options["opset"],
-        },
-    )
+        models[name] = model
+    return Made(models, tuple(sorted(rewrites)))
 
 
 def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, bool]:
@@ -165,7 +195,7 @@ def _unknown(node: Any) -> bool:
     return not onnx.defs.has(node.op_type, node.domain)
 
 
-def _opset(text: str) -> int:
+def opset_number(text: str) -> int:
     if not text.isdigit() or not 13 <= int(text) <= MAX_OPSET:
         raise ValueError(f"expected an opset from 13 to {MAX_OPSET}, found {text!r}")
     return int(text)
@@ -176,5 +206,5 @@ FORMAT = Format(
     "ONNX model (.onnx)",
     write,
     order=50,
-    options={"opset": Option("18", f"ONNX opset, 13 to {MAX_OPSET}", _opset)},
+    options={"opset": Option("18", f"ONNX opset, 13 to {MAX_OPSET}", opset_number)},
 )

@@ -64,9 +64,16 @@ def parse_recipe(text: str) -> Recipe:
     return Recipe(recipe.format, tuple(kept))
 
 
-def default_recipes() -> list[Recipe]:
-    """Every format in its default variant, in writing order."""
-    return [Recipe(name) for name, found in formats().items() if isinstance(found, Format)]
+def default_recipes(*, all_variants: bool = False) -> list[Recipe]:
+    """Every format in its default variant, in writing order; the quantized ones only where all are asked for."""
+    usable = ((name, found) for name, found in formats().items() if isinstance(found, Format))
+    return [Recipe(name) for name, found in usable if found.default or all_variants]
+
+
+def family_of(recipe: Recipe) -> str:
+    """The format of a recipe's files; the recipe's own where its format is not known here."""
+    found = formats().get(recipe.format)
+    return found.family if isinstance(found, Format) else recipe.format
 
 
 def resolved_options(recipe: Recipe) -> dict[str, str]:

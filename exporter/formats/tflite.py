@@ -12,18 +12,38 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.formats import Format, Refused, Written
+from exporter.formats._quantization import need_float32
+from exporter.formats._tflite_reshape import constant_reshapes
 from exporter.model import Entry, NameMap, Signature
+from exporter.selection import Traced
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
 
-_LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
+LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
 _TABLES = {"HashTableV2", "LookupTableFindV2"}
+
+
+Configure = Callable[[Any, Sequence[str], Mapping[str, tuple[int | None, ...]]], None]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Flatbuffers by file name, where each signature is in them, and what was changed on the way.
+
+    `traced` tells the names of the trace that a signature was converted from.
+    """
+
+    files: Mapping[str, bytes]
+    entries: Mapping[str, Entry]
+    rewrites: tuple[str, ...]
+    traced: Callable[[str], Traced]
 
 
 def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
@@ -34,36 +54,56 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     """
     import tensorflow as tf
 
+    made = float_model(source)
+    for file, model in made.files.items():
+        (directory / file).write_bytes(model)
+    return Written(made.entries, rewrites=made.rewrites, versions={"tensorflow": tf.__version__})
+
+
+def float_model(source: Source) -> Converted:
+    """The float32 flatbuffers of a source, made once. Raises as `write`."""
+    if "tflite" not in source.derived:
+        source.derived["tflite"] = convert(source, lambda converter, names, pinned: None)
+    made: Converted = source.derived["tflite"]
+    return made
+
+
+def convert(source: Source, configure: Configure) -> Converted:
+    """Convert every signature.
+
+    `configure(converter, signature names, pinned shapes)` may set up each TFLiteConverter before it runs.
+    """
+    import tensorflow as tf
+
     from exporter.source.trace import graph_ops
 
+    need_float32(source, "TFLiteConverter")
     signatures = source.signatures
     ops = {name: set(graph_ops(source.concrete(name))) for name in signatures}
-    looping = [name for name in signatures if ops[name] & _LOOPS]
+    looping = [name for name in signatures if ops[name] & LOOPS]
     plain = [name for name in signatures if name not in looping]
+    files: dict[str, bytes] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
     if len(plain) == 1 and not ops[plain[0]] & _TABLES:
         name = plain[0]
-        model = _from_frozen(source, signatures[name], None)
-        (directory / "model.tflite").write_bytes(model)
+        files["model.tflite"] = _from_frozen(source, signatures[name], {}, configure)
         entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
     elif plain:
         converter = tf.lite.TFLiteConverter.from_saved_model(str(source.saved_model), signature_keys=plain)
-        (directory / "model.tflite").write_bytes(_converted(converter))
+        configure(converter, plain, {})
+        files["model.tflite"] = _converted(converter)
         for name in plain:
             entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
     for name in looping:
         pinned = _pin(signatures[name], source.examples.get(name, {}))
         file = "model.tflite" if len(signatures) == 1 else f"{name}.tflite"
-        (directory / file).write_bytes(_from_frozen(source, signatures[name], pinned))
+        files[file] = _from_frozen(source, signatures[name], pinned, configure)
         entries[name] = Entry(file, name, NameMap.identity(signatures[name]), pinned)
         shapes = ", ".join(f"{k} {list(v)}" for k, v in pinned.items())
         rewrites.append(f"{name}: loops need static shapes in TFLite, pinned to {shapes}")
-    return Written(
-        {n: entries[n] for n in signatures},
-        rewrites=tuple(rewrites),
-        versions={"tensorflow": tf.__version__},
-    )
+    ordered = {n: entries[n] for n in signatures}
+    return Converted(files, ordered, tuple(rewrites), lambda name: source.traced(name, entries[name].pinned or None))
 
 
 def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
@@ -87,24 +127,24 @@ def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[
     return pinned
 
 
-def _from_frozen(source: Source, signature: Signature, pinned: dict[str, tuple[int | None, ...]] | None) -> bytes:
+def _from_frozen(
+    source: Source, signature: Signature, pinned: dict[str, tuple[int | None, ...]], configure: Configure
+) -> bytes:
     import tensorflow as tf
 
-    frozen = source.frozen(signature.name, pinned, lower_control_flow=False)
+    frozen = source.frozen(signature.name, pinned or None, lower_control_flow=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen.function])
+    configure(converter, [signature.name], pinned)
     return add_signature(_converted(converter), signature.name, frozen.inputs, frozen.outputs)
 
 
 def _converted(converter: Any) -> bytes:
-    """Run the converter with builtin ops only. Raises `Refused` naming the ops that have no builtin kernel."""
+    """Run the converter, whose default are builtin ops only. Raises `Refused` naming the ops without such a kernel."""
     import os
 
-    import tensorflow as tf
-
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         with contextlib.redirect_stdout(open(os.devnull, "w")):
-            return bytes(converter.convert())
+            return constant_reshapes(bytes(converter.convert()))
     except Exception as error:
         text = str(error)
         ops = sorted(set(re.findall(r"tf\.([A-Z]\w+) ?(?:op|\()", text)) | set(re.findall(r"^\s*tf\.(\w+) \(", text)))

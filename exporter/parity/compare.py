@@ -99,7 +99,8 @@ def _widen(array: Array) -> Array:
     return array.astype(wide)
 
 
-def _is_float(array: Array) -> bool:
+def is_float(array: Array) -> bool:
+    """Whether values have tolerances; others must be equal."""
     return dtype_name(array) in ("float16", "bfloat16", "float32", "float64", "complex64")
 
 
@@ -115,7 +116,7 @@ def _finite(array: Array) -> Array:
 
 
 def _non_finite_problem(name: str, got: Array, expected: Array) -> str:
-    if not _is_float(got):
+    if not is_float(got):
         return ""
     for a, b in zip(_parts(got), _parts(expected), strict=True):
         for word, test in (("NaN", np.isnan), ("+Infinity", np.isposinf), ("-Infinity", np.isneginf)):
@@ -142,7 +143,7 @@ def number(value: Any) -> Any:
 
 
 def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tolerance) -> OutputComparison:
-    if not _is_float(expected):
+    if not is_float(expected):
         return _exact(name, got, expected)
     # the non-finite patterns are equal by now, so what is left are the finite parts
     a, b = _finite(got), _finite(expected)
@@ -258,7 +259,7 @@ def _histogram(relative: Array) -> tuple[int, ...]:
 
 def all_non_finite(arrays: list[Array]) -> bool:
     """True when floating arrays hold values, and not one of them is finite."""
-    floats = [a for a in arrays if _is_float(a) and a.size]
+    floats = [a for a in arrays if is_float(a) and a.size]
     return bool(floats) and not any(np.isfinite(_widen(a)).any() for a in floats)
 
 
@@ -272,7 +273,7 @@ def accept_casts(signature: Signature, got: Tensors, casts: Mapping[str, str]) -
         with np.errstate(all="ignore"):
             wide = got[spec.name].astype(DTYPES[spec.dtype][1])
             back = wide.astype(got[spec.name].dtype)
-        if np.array_equal(back, got[spec.name], equal_nan=_is_float(back)):
+        if np.array_equal(back, got[spec.name], equal_nan=is_float(back)):
             out[spec.name] = wide
             notes.append(f"output {spec.name}: {declared} read as {spec.dtype} (declared cast)")
     return out, tuple(notes)

@@ -7,14 +7,21 @@ escaped for HTML; light and dark follow the reader's system.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter.model import Json
 from exporter.outcome import CellResult, Mismatched, OutputComparison, Passed
 from exporter.parity.compare import HISTOGRAM_DECADES
+from exporter.parity.quantized import Price, blame, prices
 from exporter.parity.report import Report, Row, cell_json, rows
+from exporter.parity.scores import evaluation_sentence, score_columns
 from exporter.text import human_bytes, human_seconds
+
+if TYPE_CHECKING:
+    from exporter.layerwise import Sensitivity
 
 _STYLE = Path(__file__).with_name("report.css")
 
@@ -48,8 +55,10 @@ def render(report: Report) -> str:
         '<p class="dim">error: largest |a−b| over the RMS of the output; needed: share of the allowed bound that was used '
         "(above 1 is a mismatch); dB: signal over error.</p>",
         _verdict_table(rows(report), report),
+        *(f"<p>{_e(evaluation_sentence(e))}</p>" for e in (report.bundle.evaluation,) if e is not None),
+        *_quantization(report),
         "<h2>Where the error lies</h2>",
-        '<p class="dim">elements by decade of |a−b| / RMS, over all cases of a recipe in a runtime; the left bar is exact equality.</p>',
+        '<p class="dim">elements by decade of |a−b| / RMS, over all cases of a recipe in a runtime, by output; the left bar is exact equality.</p>',
         f'<div class="grid">{"".join(_histograms(report))}</div>',
         "<h2>Artifacts</h2>",
         _artifacts(report),
@@ -60,7 +69,34 @@ def render(report: Report) -> str:
         "<h2>Environment</h2>",
         _environment(report),
     ]
-    title = f"{source['name']}: {report.verdict}"
+    return _page(f"{source['name']}: {report.verdict}", parts)
+
+
+def render_sensitivity(found: Sensitivity, source: str) -> str:
+    """A page of its own for `exporter sensitivity`: what each layer gains in float, as bars, and what that costs."""
+    most = max((abs(row.gain_db) for row in found.layers if math.isfinite(row.gain_db)), default=0.0) or 1.0
+    body = []
+    for row in found.layers:
+        width = min(abs(row.gain_db) / most, 1.0) * 100
+        bar = f'<div class="gain{" loss" if row.gain_db < 0 else ""}" style="width:{width:.1f}%"></div>'
+        body.append(
+            f'<tr><td><code>{_e(row.layer)}</code></td><td class="num">{row.sqnr_db:.1f}</td>'
+            f'<td class="num">{row.gain_db:+.2f}</td><td class="wide-bar">{bar}</td><td class="num">{row.bytes:+,}</td>'
+            f'<td class="num">{row.db_per_kb:+.3f}</td></tr>'
+        )
+    head = [("layer kept float", False), ("SQNR dB", True), ("gain dB", True), ("", False), ("bytes", True)]
+    sizes = f"{human_bytes(found.bytes)}, in float {human_bytes(found.float_bytes)}"
+    parts = [
+        f"<h1>{_e(source)}</h1>",
+        f'<p class="dim">{_e(found.recipe)}, everything quantized: {found.sqnr_db:.1f} dB SQNR, {_e(sizes)}</p>',
+        '<p class="dim">gain: how much nearer the outputs are to the source when only this layer stays float.</p>',
+        _table([*head, ("dB per kB", True)], body),
+        f"<pre>{_e(found.command)}</pre>" if found.command else "<p>no layer gains anything in float</p>",
+    ]
+    return _page(f"{source}: sensitivity of {found.recipe}", parts)
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -81,6 +117,7 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 def _verdict_table(table: Sequence[Row], report: Report) -> str:
     sizes = {a.recipe.id: human_bytes(a.bytes) if a.status == "written" else "" for a in report.bundle.artifacts}
+    measured = score_columns(report.bundle.evaluation)
     body, previous = [], ""
     for row in table:
         first = row.recipe != previous
@@ -91,11 +128,87 @@ def _verdict_table(table: Sequence[Row], report: Report) -> str:
             f'<td>{_tag(row.status)}</td><td class="num">{row.counts.get("passed", 0)}/{sum(row.counts.values())}</td>'
             f'<td class="num">{_number(row.max_rel, ".1e")}</td><td class="num">{_number(row.needed, ".2g")}</td>'
             f'<td class="num">{_number(row.sqnr_db, ".0f")}</td><td class="num">{row.elapsed_ns / 1e6:.0f}</td>'
+            f"{''.join(f'<td class=num>{_e(text(row.scores))}</td>' for _, text in measured)}"
             f'<td class="why">{"<br>".join(_e(d) for d in row.detail)}</td></tr>'
         )
     head = [("recipe", False), ("size", True), ("runtime", False), ("verdict", False), ("passed", True)]
-    head += [("error", True), ("needed", True), ("dB", True), ("ms", True), ("notes", False)]
+    head += [("error", True), ("needed", True), ("dB", True), ("ms", True)]
+    head += [*((title, True) for title, _ in measured), ("notes", False)]
     return _table(head, body)
+
+
+def _quantization(report: Report) -> Iterable[str]:
+    found = prices(report)
+    if not found:
+        return
+    yield "<h2>Quantization</h2>"
+    yield (
+        '<p class="dim">of float: size of the files over that of the float ones they were made from; dB: least signal '
+        "over error on data, in the runtimes that compute what the file says, and what is asked for; top-1: rows with the same largest score, and the "
+        "largest margin of a row that changed; KL: mean divergence of probabilities; steps: farthest runtime from the "
+        "reference kernels; weights: farthest stored weight from the source's, in steps.</p>"
+    )
+    yield from (f'<p><span class="tag failed">blame</span> {_e(line)}</p>' for line in blame(report))
+    calibration = report.bundle.source.get("calibration")
+    if calibration:
+        measured = ", ".join(f"{count} rows of {name}" for name, count in calibration["samples"].items())
+        yield (
+            f'<p class="dim">calibrated on {_e(measured)} from {_e(calibration["origin"])}, seed '
+            f"{_e(calibration['seed'])}, sha256 <code>{_e(calibration['sha256'][:16])}</code></p>"
+        )
+    body = [
+        f"<tr><td>{_e(price.recipe)}</td><td>{_e(price.maker)}</td>"
+        f'<td class="num">{_e(human_bytes(price.bytes))}</td><td class="num">{price.share:.0%}</td>'
+        f'<td class="num">{_number(price.noise_db, ".1f")} / {price.gate_db:g}</td>'
+        f'<td class="num">{_number(price.top1, ".1%")}{_margin(price)}</td>'
+        f'<td class="num">{_number(price.kl, ".1g")}</td><td class="num">{_number(price.steps, ".2g")}</td>'
+        f'<td class="num">{_number(price.weights.worst if price.weights else None, ".2f")}</td>'
+        f'<td class="why">{_e(price.stored)}{"<br>" + _e(price.left) if price.left else ""}</td></tr>'
+        for price in found
+    ]
+    head = [("recipe", False), ("maker", False), ("size", True), ("of float", True), ("dB", True), ("top-1", True)]
+    yield _table([*head, ("KL", True), ("steps", True), ("weights", True), ("stored as", False)], body)
+    points = [(price.share, price.noise_db, price.recipe) for price in found if price.noise_db is not None]
+    if points:
+        yield f'<div class="card wide"><b>size against signal over error</b>{_scatter(points)}</div>'
+
+
+def _margin(price: Price) -> str:
+    return "" if price.flip_margin is None else f" ({price.flip_margin:.2g})"
+
+
+def _scatter(points: Sequence[tuple[float, float, str]]) -> str:
+    """Recipes by size (share of float, to the right) and SQNR (dB, upwards)."""
+    width, height, left, below = 720, 260, 44, 34
+    right = max(1.0, *(share for share, _, _ in points)) * 1.05
+    top = max((db for _, db, _ in points if db < 200), default=100.0) * 1.12
+
+    def at(share: float, db: float) -> tuple[float, float]:
+        return left + share / right * (width - left - 8), height - below - min(db, top) / top * (height - below - 8)
+
+    parts = []
+    for tick in range(0, int(top) + 1, 10):
+        _, y = at(0, tick)
+        parts.append(f'<line x1="{left}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 3:.1f}" text-anchor="end">{tick} dB</text>')
+    for percent in (0, 25, 50, 75, 100):
+        x, _ = at(percent / 100, 0)
+        parts.append(f'<text x="{x:.1f}" y="{height - below + 16}" text-anchor="middle">{percent} %</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">size of the float files</text>')
+    taken: list[tuple[float, float]] = []
+    for share, db, name in sorted(points, key=lambda point: (-point[1], point[0])):
+        x, y = at(share, db)
+        # labels step down where they would lie on one another
+        label = y + 3
+        while any(abs(label - other) < 11 and abs(x - place) < 190 for place, other in taken):
+            label += 11
+        taken.append((x, label))
+        anchor, shift = ("end", -7) if x > width * 0.72 else ("start", 7)
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_e(name)}: {db:.1f} dB, {share:.0%}</title></circle>'
+            f'<text class="name" x="{x + shift:.1f}" y="{label:.1f}" text-anchor="{anchor}">{_e(name)}</text>'
+        )
+    return f'<svg viewBox="0 0 {width} {height}" width="100%" role="img">{"".join(parts)}</svg>'
 
 
 def _compared(results: Iterable[CellResult]) -> Iterable[OutputComparison]:
@@ -110,10 +223,13 @@ def _histograms(report: Report) -> Iterable[str]:
         if cell in report.results:
             groups.setdefault((cell.recipe, cell.runtime), []).append(report.results[cell])
     for (recipe, runtime), results in groups.items():
-        counted = [o.histogram for o in _compared(results)]
-        if counted:
-            total = [sum(column) for column in zip(*counted, strict=True)]
-            yield f'<div class="card"><b>{_e(recipe)}</b> <span class="dim">{_e(runtime)}</span>{_bars(total)}</div>'
+        counted: dict[str, list[Sequence[int]]] = {}
+        for output in _compared(results):
+            counted.setdefault(output.name, []).append(output.histogram)
+        for name, histograms in counted.items():
+            total = [sum(column) for column in zip(*histograms, strict=True)]
+            where = f"{runtime}, {name}" if len(counted) > 1 else runtime
+            yield f'<div class="card"><b>{_e(recipe)}</b> <span class="dim">{_e(where)}</span>{_bars(total)}</div>'
 
 
 def _bars(counts: Sequence[int]) -> str:

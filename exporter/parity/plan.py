@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from exporter.bundle import Bundle
+from exporter.formats.registry import family_of
 from exporter.model import Cell
 from exporter.runtimes import Runtime
 
@@ -19,7 +20,7 @@ def plan(bundle: Bundle, runtimes: Iterable[Runtime]) -> tuple[Cell, ...]:
     chosen: Sequence[Runtime] = tuple(runtimes)
     cells: list[Cell] = []
     for artifact in bundle.artifacts:
-        accepting = [r.name for r in chosen if artifact.recipe.format in r.formats] or [NO_RUNTIME]
+        accepting = [r.name for r in chosen if family_of(artifact.recipe) in r.formats] or [NO_RUNTIME]
         for runtime in accepting:
             cells += [Cell(artifact.recipe.id, runtime, c.signature, c.name) for c in bundle.cases]
     return tuple(cells)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.bundle import Bundle
 from exporter.errors import ExporterError
@@ -23,9 +23,12 @@ from exporter.outcome import (
     NotRun,
     OutputComparison,
     Passed,
+    Score,
     Unsupported,
 )
 from exporter.parity.compare import all_non_finite
+from exporter.parity.scores import score_json, scores
+from exporter.parity.weights import WeightCheck
 
 VERSION = 1
 
@@ -48,6 +51,7 @@ class Report:
     environment: Json
     required: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
+    weights: Mapping[str, WeightCheck] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,6 +91,15 @@ class Report:
         waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code
         if artifact.status == "written" and not passed and not waiting:
             yield f"{artifact.recipe.id} was written and no runtime confirmed it"
+        if artifact.status == "written" and passed and self._unmeasured(own):
+            yield f"{artifact.recipe.id} has a largest allowed drop, and no runtime could measure its metric"
+
+    def _unmeasured(self, own: Sequence[CellResult]) -> bool:
+        """True when a metric is gated, and no cell that ought to have it does."""
+        judged = self.bundle.evaluation
+        if judged is None or all(task.max_drop is None for task in judged.tasks):
+            return False
+        return not any(scores(result) for result in own)
 
     def _only_missing(self, own: Sequence[CellResult]) -> bool:
         """True when every cell waits for a runtime this machine lacks (exit status 3, not 1)."""
@@ -151,7 +164,8 @@ class Report:
             "source": self.bundle.source,
             "reference": self.bundle.reference,
             "signatures": [s.to_json() for s in self.bundle.signatures],
-            "artifacts": [_artifact_json(a, self.bundle) for a in self.bundle.artifacts],
+            "evaluation": self.bundle.evaluation.to_json() if self.bundle.evaluation else None,
+            "artifacts": [_artifact_json(a, self.weights.get(a.recipe.id)) for a in self.bundle.artifacts],
             "cells": [cell_json(self.results[c]) for c in self.planned if c in self.results],
             "summary": {
                 **self.counts,
@@ -174,9 +188,11 @@ def dead_outputs(bundle: Bundle) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _artifact_json(artifact: Artifact, bundle: Bundle) -> Json:
+def _artifact_json(artifact: Artifact, weights: WeightCheck | None) -> Json:
     data = artifact.to_json()
     data["files"] = {s: e.path for s, e in artifact.entries.items()}
+    if weights is not None:
+        data["quantization"] = {**data["quantization"], "weights": weights.to_json()}
     return data
 
 
@@ -202,7 +218,13 @@ def output_json(output: OutputComparison) -> Json:
         "worst_expected": output.worst_expected,
         "elements": output.elements,
         "histogram": list(output.histogram),
+        **{name: finite(value) for name, value in _extra(output).items() if value is not None},
+        **({} if output.task is None else {"task": score_json(output.task)}),
     }
+
+
+def _extra(output: OutputComparison) -> dict[str, float | None]:
+    return {"noise_db": output.noise_db, "steps": output.steps, "kl": output.kl, "flip_margin": output.flip_margin}
 
 
 def cell_json(result: CellResult) -> Json:
@@ -252,7 +274,8 @@ class Row:
     """One line of the verdict table: a recipe in a runtime, folded over signatures and cases.
 
     `status` is the worst outcome name; `counts` how many cells have which; `max_rel`, `needed` and `sqnr_db` are
-    the worst of the cells that were compared (None when none was); `detail` explains everything that is not passed.
+    the worst of the cells that were compared (None when none was); `detail` explains everything that is not passed;
+    `scores` are the task metrics by output.
     """
 
     recipe: str
@@ -264,6 +287,7 @@ class Row:
     sqnr_db: float | None
     elapsed_ns: int
     detail: tuple[str, ...]
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
 
 _SEVERITY = ("mismatched", "failed", "not-run", "unsupported", "passed")
@@ -305,4 +329,5 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
         sqnr_db=min((o.sqnr_db for o in outputs), default=None),
         elapsed_ns=sum(r.elapsed_ns for r in results),
         detail=(*lines, *notes),
+        scores={name: score for result in results for name, score in scores(result).items()},
     )

@@ -18,6 +18,7 @@ from exporter.outcome import CellResult, NotRun
 from exporter.parity.compare import scales
 from exporter.parity.plan import NO_RUNTIME
 from exporter.parity.session import RunOptions, RuntimeSession, without_artifact
+from exporter.parity.weights import WeightCheck
 from exporter.protocol.clients import Clients
 from exporter.runtimes import Runtime
 
@@ -35,6 +36,7 @@ def run_cells(
     logs: Path,
     options: RunOptions,
     progress: Callable[[CellResult], None] = lambda result: None,
+    weights: Mapping[str, WeightCheck] | None = None,
 ) -> RunResult:
     """Run every cell; runtimes go side by side, the cells of one runtime one after the other."""
     result = RunResult()
@@ -56,7 +58,9 @@ def run_cells(
             for cell in own:
                 record(CellResult(cell, without_artifact(bundle, cell) or NotRun("no runtime executes this format")))
             return
-        session = RuntimeSession(bundle, runtimes[name], clients, scratch, logs, options, references, scale)
+        session = RuntimeSession(
+            bundle, runtimes[name], clients, scratch, logs, options, references, scale, weights or {}
+        )
         try:
             for outcome in session.run(own):
                 record(outcome)

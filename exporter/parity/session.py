@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from exporter import tensors
+from exporter import feeding, labelled, tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
+from exporter.formats.registry import family_of
 from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
-from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
+from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare
 from exporter.parity.environment import same_environment
+from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
+from exporter.parity.weights import WeightCheck
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
 from exporter.protocol.clients import Clients
 from exporter.runtimes import Missing, Runtime
+from exporter.task import score
 from exporter.tensors import Tensors
 
 _MAX_START_FAILURES = 2
@@ -64,6 +66,7 @@ class RuntimeSession:
         options: RunOptions,
         references: Mapping[tuple[str, str], Tensors],
         scale: Mapping[str, Mapping[str, float]],
+        weights: Mapping[str, WeightCheck],
     ) -> None:
         self._bundle = bundle
         self._runtime = runtime
@@ -73,6 +76,7 @@ class RuntimeSession:
         self._options = options
         self._references = references
         self._scale = scale
+        self._weights = weights
         self._client: Client | None = None
         self._start_failures = 0
         self._loads = 0
@@ -192,7 +196,7 @@ class RuntimeSession:
             "load",
             self._limit("load"),
             artifact=str(self._bundle.artifact_path(artifact, cell.signature).resolve()),
-            format=artifact.recipe.format,
+            format=family_of(artifact.recipe),
             signature=entry.key,
         )
         self._loads += 1
@@ -215,15 +219,15 @@ class RuntimeSession:
             for s in signature.inputs
             if s.dtype not in self._hello["dtypes"]
         ]
-        feeds = [inputs]
-        if entry.pinned:
-            refusal = _pinned_refusal(signature, entry, inputs)
-            if refusal:
-                return CellResult(cell, Unsupported(refusal))
-            if signature.batched:
-                feeds = _split(signature, inputs)
-                if len(feeds) > 1:
-                    notes.append(f"run row by row: the artifact's batch is pinned to 1 ({len(feeds)} runs)")
+        notes += [f"{name} is {given.dtype} in the artifact" for name, given in entry.interface.items()]
+        refused = feeding.refusal(signature, entry, inputs)
+        if refused:
+            return CellResult(cell, Unsupported(refused))
+        # a signature that keeps state sees all rows at once, as the reference did
+        portioned = case.origin == labelled.CASE and signature_name not in self._bundle.source.get("stateful", ())
+        feeds = feeding.feeds(signature, entry, feeding.encoded(entry, inputs), labelled.BATCH if portioned else None)
+        if len(feeds) > 1 and len(next(iter(feeds[0].values()))) == 1:
+            notes.append(f"run row by row: the artifact's batch is pinned to 1 ({len(feeds)} runs)")
         elapsed = 0
         parts: list[Tensors] = []
         for number, feed in enumerate(feeds):
@@ -233,7 +237,7 @@ class RuntimeSession:
             elapsed += answer[1]
             parts.append(answer[0])
         try:
-            got = parts[0] if len(parts) == 1 else _join(parts)
+            got = feeding.decoded(entry, feeding.joined(parts))
         except ValueError as error:
             return CellResult(cell, Failed("compare", "rows", f"rows do not join: {error}"), elapsed, tuple(notes))
         return self._judge(cell, case, signature, artifact, got, elapsed, notes)
@@ -255,6 +259,9 @@ class RuntimeSession:
         back = {artifact_name: name for name, artifact_name in entry.names.outputs.items()}
         return {back.get(n, n): a for n, a in raw.items()}, int(reply.value["elapsed_ns"])
 
+    def _has_data(self, signature: str) -> bool:
+        return any(case.real for case in self._bundle.cases if case.signature == signature)
+
     def _judge(
         self,
         cell: Cell,
@@ -266,6 +273,29 @@ class RuntimeSession:
         notes: list[str],
     ) -> CellResult:
         got, undone = accept_casts(signature, got, self._hello["casts"])
+        quality = quality_of(artifact.recipe.id)
+        if quality is not None:
+            own = self._bundle.expected_of(artifact.recipe, case, "own")
+            if own is None and case.origin != labelled.CASE:
+                lost = "the bundle does not hold what this artifact should give; convert the source again"
+                return CellResult(cell, Failed("compare", "expected", lost), elapsed, tuple(notes))
+            compared = judge(
+                signature,
+                got,
+                self._references[(case.signature, case.name)],
+                self._scale[signature.name],
+                quality,
+                Measured(
+                    of_data=case.real or not self._has_data(signature.name),
+                    own=own,
+                    kernels=self._bundle.expected_of(artifact.recipe, case, "kernels"),
+                    steps=artifact.quantization.get("steps", {}).get(signature.name, {}),
+                ),
+            )
+            check = self._weights.get(artifact.recipe.id)
+            if check is not None and check.problem and compared.code in ("", "quality"):
+                compared = replace(compared, problem=check.problem, code="weights")
+            return CellResult(cell, self._outcome(case, got, compared), elapsed, (*notes, *undone))
         same = same_environment(self._bundle.reference, self._hello["versions"])
         try:
             row = row_for(artifact.recipe.id, self._runtime.kind, same_environment=same)
@@ -280,8 +310,13 @@ class RuntimeSession:
                 widened(row.tolerance, signature.output(output).dtype), self._options.overrides, output
             ),
         )
-        outcome: Outcome = Mismatched(comparison) if comparison.code else Passed(comparison)
-        return CellResult(cell, outcome, elapsed, (*notes, *undone))
+        return CellResult(cell, self._outcome(case, got, comparison), elapsed, (*notes, *undone))
+
+    def _outcome(self, case: Case, got: Tensors, compared: Comparison) -> Outcome:
+        judged = self._bundle.evaluation
+        if judged is not None and (judged.signature, judged.case) == (case.signature, case.name):
+            compared = score(compared, got, self._bundle.labels(), judged)
+        return Mismatched(compared) if compared.code else Passed(compared)
 
 
 def _failed(reply: NotSupported | RemoteError | Ok, stage: str) -> Outcome:
@@ -295,27 +330,3 @@ def _failed(reply: NotSupported | RemoteError | Ok, stage: str) -> Outcome:
 
 def _words(outcome: Outcome) -> str:
     return outcome.message if isinstance(outcome, Failed) else str(getattr(outcome, "reason", outcome))
-
-
-def _pinned_refusal(signature: Signature, entry: Entry, inputs: Tensors) -> str:
-    for name, shape in entry.pinned.items():
-        actual = inputs[name].shape
-        skip = 1 if signature.batched else 0
-        if tuple(actual[skip:]) != tuple(shape[skip:]):
-            return (
-                f"the artifact's input {name!r} is pinned to {list(shape)} (see its rewrites) and this case has "
-                f"{list(actual)}"
-            )
-    return ""
-
-
-def _split(signature: Signature, inputs: Tensors) -> list[Tensors]:
-    rows = len(next(iter(inputs.values())))
-    return [{n: a[i : i + 1] for n, a in inputs.items()} for i in range(rows)]
-
-
-def _join(parts: list[Tensors]) -> Tensors:
-    names = set(parts[0])
-    if any(set(p) != names for p in parts):
-        raise ValueError("rows returned different outputs")
-    return {n: np.concatenate([p[n] for p in parts], axis=0) for n in parts[0]}

@@ -1,4 +1,5 @@
-"""TFLite files in LiteRT's Python interpreter, with its default delegate, without, and with the reference kernels."""
+"""TFLite files in LiteRT's Python interpreter, with its default delegate, without, with the reference kernels; and in
+that of TensorFlow, which tells whose fault a difference is."""
 
 from exporter.runtimes import Limits, Runtime, python_worker
 
@@ -25,5 +26,13 @@ RUNTIMES = (
         command=python_worker("litert", "litert-reference"),
         default=False,
         limits=Limits(run=3600),
+    ),
+    Runtime(
+        name="tensorflow-lite",
+        title="the interpreter inside TensorFlow, with its default delegate: for comparison, it is deprecated",
+        formats=("tflite",),
+        kind="cpu",
+        command=python_worker("litert", "tensorflow-lite"),
+        default=False,
     ),
 )

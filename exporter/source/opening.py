@@ -13,6 +13,7 @@ import numpy as np
 
 from exporter import reference, tensors
 from exporter.errors import InputsError, SourceError
+from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
 from exporter.source.source import Source, first_line
@@ -26,7 +27,8 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     """Open, stage and describe a source.
 
     `spec` holds `kind` (reference, keras, saved-model, callable or staged), `path`, and where they apply `name`,
-    `callable`, `signature`, `custom`, `train`, `inputs` (file.py:fn).
+    `callable`, `signature`, `custom`, `train`, `inputs` (file.py:fn), `calibration`, and `evaluation`: {"from":
+    file.py:fn} or {"from": None} for a reference model's own test data.
 
     Returns:
         the source, and the facts a host needs: identity, training metrics, own data files, value ranges.
@@ -38,9 +40,11 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     code = loaders.load_code(Path(spec["custom"])) if spec.get("custom") else None
     facts: Json = {"metrics": {}, "quality": {}}
     own: Mapping[str, Tensors] = {}
+    calibration: Mapping[str, Tensors] = {}
+    test: reference.Split | None = None
     kind, path = spec["kind"], Path(spec["path"])
     if kind == "reference":
-        source, own, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
+        source, own, calibration, test, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
     elif kind == "keras":
         source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
     elif kind == "saved-model":
@@ -56,7 +60,12 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     source.stage()
     if spec.get("inputs"):
         own = _inputs_function(spec["inputs"], source)
+    if spec.get("calibration"):
+        calibration = _calibration(spec["calibration"], source)
     facts.update(describe(source, own, staging))
+    facts["calibration"] = _as_files(source, calibration, staging, "calibration")
+    if spec.get("evaluation"):
+        facts["evaluation"] = _evaluation(spec["evaluation"]["from"], test, staging)
     facts["seconds"] = round(time.monotonic() - began, 3)
     facts["source"] = {"kind": kind, "digest": loaders.file_digest(path) if path.exists() else ""}
     return source, facts
@@ -64,14 +73,8 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
 
 def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
     """Value ranges per input, and own data as files: what a host needs to make cases."""
-    files = {}
-    for name, arrays in own.items():
-        if name in source.calls:
-            file = staging / f"own-{name}.safetensors"
-            tensors.save(file, {k: np.asarray(v)[:OWN_ROWS] for k, v in arrays.items()})
-            files[name] = str(file)
     return {
-        "own": files,
+        "own": _as_files(source, own, staging, "own", OWN_ROWS),
         "ranges": {name: _ranges(source, name, own.get(name)) for name in source.calls},
         "needs_code": list(source.needs_code),
         "stateful": [name for name in source.calls if source.is_stateful(name)],
@@ -79,9 +82,22 @@ def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
     }
 
 
+def _as_files(
+    source: Source, data: Mapping[str, Tensors], staging: Path, stem: str, rows: int | None = None
+) -> dict[str, str]:
+    """Signature -> the file that now holds its first rows."""
+    files = {}
+    for name, arrays in data.items():
+        if name in source.calls:
+            file = staging / f"{stem}-{name}.safetensors"
+            tensors.save(file, {k: np.asarray(v)[:rows] for k, v in arrays.items()})
+            files[name] = str(file)
+    return files
+
+
 def _reference_model(
     spec: Mapping[str, Any], path: Path, staging: Path
-) -> tuple[Source, Mapping[str, Tensors], dict[str, float], dict[str, str]]:
+) -> tuple[Source, Mapping[str, Tensors], Mapping[str, Tensors], reference.Split, dict[str, float], dict[str, str]]:
     module = loaders.load_code(path)
     model = module.build()
     data = module.data()
@@ -97,7 +113,12 @@ def _reference_model(
         own = {k: dict(v) for k, v in module.cases(data).items()}
     else:
         own = {next(iter(source.calls)): dict(data.test.inputs)}
-    return source, own, metrics, {k: f"{sign} {bound:g}" for k, (sign, bound) in module.QUALITY.items()}
+    if hasattr(module, "calibration"):
+        calibration = {k: dict(v) for k, v in module.calibration(data).items()}
+    else:
+        calibration = {next(iter(source.calls)): dict(data.train.inputs)}
+    quality = {k: f"{sign} {bound:g}" for k, (sign, bound) in module.QUALITY.items()}
+    return source, own, calibration, data.test, metrics, quality
 
 
 def _callable(spec: Mapping[str, Any], path: Path, staging: Path) -> Source:
@@ -132,9 +153,9 @@ def _place(error: BaseException, path: Path) -> str:
 
 
 def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
-    """What a crashed worker left: the Keras model where its classes can be had, else its SavedModel."""
+    """What a crashed worker or a program left: the Keras model where its classes can be had, else its SavedModel."""
     keras_file = staging / "model.keras"
-    if keras_file.exists() and not spec.get("graph_only"):
+    if keras_file.exists():
         if spec.get("module"):
             code = loaders.load_code(Path(spec["module"]))
         try:
@@ -154,20 +175,25 @@ def _only(calls: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {name: calls[name]}
 
 
-def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
+def _called(text: str) -> Any:
+    """What file.py:function returns."""
     file, _, function = text.rpartition(":")
     path = Path(file)
     module = loaders.load_code(path)
     if not callable(getattr(module, function, None)):
         raise _no_such_callable(path, module, function)
     try:
-        result = getattr(module, function)()
+        return getattr(module, function)()
     except Exception as error:
         raise InputsError(
             "bad-inputs",
             f"{function}() raised {type(error).__name__}: {first_line(error)}",
             f"at {_place(error, path)}",
         ) from error
+
+
+def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
+    result = _called(text)
     if not isinstance(result, Mapping) or not result:
         raise InputsError(
             "bad-inputs",
@@ -183,6 +209,41 @@ def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
             "return {signature: {input: array}}, or choose one with --signature",
         )
     return {next(iter(source.calls)): dict(result)}
+
+
+def _calibration(spec: Mapping[str, Any], source: Source) -> Mapping[str, Tensors]:
+    """Rows from a function, or from a directory of pictures."""
+    if ".py:" in spec["from"]:
+        return _inputs_function(spec["from"], source)
+    from exporter.source.images import read_images
+
+    if len(source.signatures) != 1:
+        raise InputsError(
+            "which-signature",
+            f"the source has several signatures ({', '.join(source.signatures)})",
+            "choose one with --signature, or give file.py:fn returning {signature: {input: array}}",
+        )
+    ((name, signature),) = source.signatures.items()
+    low, high = spec["range"]
+    return {name: read_images(Path(spec["from"]), signature, low, high, spec["seed"])}
+
+
+def _evaluation(text: str | None, test: reference.Split | None, staging: Path) -> list[str]:
+    """The files that now hold the inputs and the labels of labelled rows."""
+    if text is None:
+        assert test is not None
+        given: Any = (test.inputs, test.targets)
+    else:
+        given = _called(text)
+    files = []
+    for kind, arrays in zip(("inputs", "labels"), split_pair(given, f"what {text} returned"), strict=True):
+        file = staging / f"evaluation-{kind}.safetensors"
+        try:
+            tensors.save(file, arrays)
+        except tensors.TensorFileError as error:
+            raise InputsError("bad-evaluation", f"the {kind} that {text} returned: {error}", "give arrays") from error
+        files.append(str(file))
+    return files
 
 
 def _ranges(source: Source, signature: str, own: Tensors | None) -> Json:

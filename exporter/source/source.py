@@ -7,6 +7,7 @@ one continues with the very same weights.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ import tensorflow as tf
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import NameMap, Signature
+from exporter.selection import Scopes, Traced
+from exporter.source.scopes import Calls, graph_scopes, producers, recorded
 from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
 
@@ -47,9 +50,13 @@ class Source:
     needs_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
+    derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
+    keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
+    _calls: dict[tuple[Any, ...], Calls] = field(default_factory=dict)
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -68,6 +75,11 @@ class Source:
         return self.staging / "saved_model"
 
     @property
+    def layers_file(self) -> Path:
+        """The staged name scopes of a Keras model's layers."""
+        return self.staging / "layers.json"
+
+    @property
     def keras_file(self) -> Path:
         return self.staging / "model.keras"
 
@@ -84,8 +96,33 @@ class Source:
         if key not in self._traces:
             call = self.calls[signature]
             specs = {n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()}
-            self._traces[key] = named_function(signature, call.call, specs)
+            with recorded(self.keras_model) as self._calls[key]:
+                self._traces[key] = named_function(signature, call.call, specs)
         return self._traces[key]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of all signatures; without Keras, the name scopes of their graphs."""
+        return tuple(dict.fromkeys(layer for name in self.calls for layer in self.traced(name).layers))
+
+    def traced(self, signature: str, pinned: Shapes | None = None) -> Traced:
+        """Which names of one trace's graph belong to which layer."""
+        key = (signature, tuple(sorted((pinned or {}).items())))
+        concrete = self.concrete(signature, pinned)
+        calls = self._calls[key].to_json()
+        if not calls["layers"] and self.layers_file.exists():
+            # a model object whose SavedModel is all that could be sent here
+            calls = json.loads(self.layers_file.read_text())[signature]
+        try:
+            frozen = self.frozen(signature, pinned, lower_control_flow=False)
+            graph, outputs, bodies = frozen.graph_def, frozen.outputs, []
+        except Refused:  # tables: the calls of functions stay, and what is in them
+            graph = concrete.graph.as_graph_def()
+            outputs = dict(zip(sorted(concrete.structured_outputs), (t.name for t in concrete.outputs), strict=True))
+            bodies = [function.node_def for function in graph.library.function]
+        layers, weights = ({n: tuple(s) for n, s in calls[kind].items()} for kind in ("layers", "weights"))
+        found: Scopes = layers or graph_scopes([graph.node, *bodies])
+        return Traced(found, producers(graph, outputs), weights, frozenset(calls["weighted"]))
 
     def frozen(self, signature: str, pinned: Shapes | None = None, *, lower_control_flow: bool = True) -> FrozenGraph:
         """The frozen graph of one signature, its names in signature order. Raises `Refused` as `trace.freeze`."""
@@ -141,6 +178,10 @@ class Source:
             self.keras_model.save(self.keras_file)
         if not self.saved_model.exists():
             save_saved_model(self, self.saved_model)
+        if self.keras_model is not None and not self.layers_file.exists():
+            for name in self.calls:
+                self.concrete(name)
+            self.layers_file.write_text(json.dumps({name: self._calls[name, ()].to_json() for name in self.calls}))
 
 
 def first_line(error: BaseException) -> str:

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from exporter import tensors
 from exporter.artifact_path import identify
 from exporter.errors import SourceError
 from exporter.model import Json
+from exporter.parity.weights import as_tensors
+from exporter.tensors import Tensors
 from exporter.workers.importing import import_tensorflow
 from exporter.workers.serve import serve
 
@@ -289,8 +292,32 @@ _READERS = {
 }
 
 
+def _tflite_weights(path: Path) -> Tensors:
+    from exporter.formats import _tflite_weights as stored
+
+    return as_tensors({stored.label(n): (w.values, w.step) for n, w in stored.weights(path.read_bytes()).items()})
+
+
+def _onnx_weights(path: Path) -> Tensors:
+    import onnx
+
+    from exporter.formats import _onnx_weights as stored
+
+    return as_tensors({n: (w.values, w.step) for n, w in stored.weights(onnx.load(str(path))).items()})
+
+
+_WEIGHTS = {"tflite": _tflite_weights, "onnx": _onnx_weights}
+
+
+def _weights(request: Mapping[str, Any]) -> Json:
+    """Write what each file of `files` stores to the path beside it."""
+    for file in request["files"]:
+        tensors.save(file["outputs"], _WEIGHTS[file["format"]](Path(file["artifact"])))
+    return {}
+
+
 def main() -> None:
-    serve(lambda op, request: inspect(Path(request["path"])))
+    serve(lambda op, request: _weights(request) if op == "weights" else inspect(Path(request["path"])))
 
 
 if __name__ == "__main__":

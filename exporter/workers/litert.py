@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from exporter.model import TensorSpec
 from exporter.tensors import Tensors, as_strings, dtype_name
 from exporter.workers.serve import RuntimeHandler, Unsupported, serve
 
+# name of the runtime -> member of OpResolverType
 _RESOLVERS = {
-    "litert": OpResolverType.AUTO,
-    "litert-no-delegate": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    "litert-reference": OpResolverType.BUILTIN_REF,
+    "litert": "AUTO",
+    "litert-no-delegate": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "litert-reference": "BUILTIN_REF",
+    "tensorflow-lite": "AUTO",
 }
 _DTYPES = (
     "bool", "uint8", "int8", "uint16", "int16", "float16", "bfloat16", "uint32", "int32", "float32", "uint64",
@@ -28,8 +29,12 @@ _DTYPES = (
 class LiteRtModel:
     """One signature of a .tflite file. Shapes are resized to what is fed, which keeps the batch dynamic."""
 
-    def __init__(self, path: Path, key: str, resolver: OpResolverType) -> None:
-        self._interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=resolver, num_threads=1)
+    def __init__(self, path: Path, key: str, library: Any, resolver: str) -> None:
+        self._interpreter = library.Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=getattr(library.OpResolverType, resolver),
+            num_threads=1,
+        )
         signatures = self._interpreter.get_signature_list()
         if key not in signatures:
             raise ValueError(f"{path.name} has no signature {key!r}; it has {sorted(signatures)}")
@@ -54,13 +59,29 @@ def _spec(name: str, details: dict[str, Any]) -> TensorSpec:
     return TensorSpec(name, dtype, tuple(None if d < 0 else int(d) for d in shape))
 
 
+def _library(runtime: str) -> tuple[Any, dict[str, str]]:
+    """The module with the interpreter, and what it is a part of."""
+    if runtime == "tensorflow-lite":
+        from exporter.workers.importing import import_tensorflow
+
+        import_tensorflow(without=("keras", "sklearn"))
+        import tensorflow as tf
+        from tensorflow.lite.python import interpreter
+
+        return interpreter, {"tensorflow": tf.__version__}
+    from ai_edge_litert import interpreter
+
+    return interpreter, {"ai-edge-litert": version("ai-edge-litert")}
+
+
 def main() -> None:
     runtime = sys.argv[1]
+    library, versions = _library(runtime)
     serve(
         RuntimeHandler(
             runtime,
-            lambda path, format, key: LiteRtModel(path, key, _RESOLVERS[runtime]),
-            versions={"ai-edge-litert": version("ai-edge-litert"), "numpy": np.__version__},
+            lambda path, format, key: LiteRtModel(path, key, library, _RESOLVERS[runtime]),
+            versions={**versions, "numpy": np.__version__},
             formats=("tflite",),
             dtypes=_DTYPES,
         )

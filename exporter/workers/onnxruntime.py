@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from exporter.model import TensorSpec
-from exporter.tensors import Tensors, as_strings, dtype_name
+from exporter.tensors import Tensors, as_strings, as_text, dtype_name
 from exporter.workers.serve import RuntimeHandler, Unsupported, serve
 
 _DTYPES = {
@@ -46,14 +46,12 @@ class OnnxModel:
 
 def _text(name: str, array: Any) -> Any:
     try:
-        decoded = [b.decode() for b in as_strings(array).reshape(-1)]
+        decoded = as_text(array)
     except UnicodeDecodeError as error:
         raise Unsupported(f"ONNX strings are UTF-8 text, input {name!r} holds {error.object!r}") from None
-    if any("\0" in text for text in decoded):
+    if any("\0" in text for text in decoded.reshape(-1)):
         raise Unsupported(f"ONNX Runtime cuts strings at NUL, and input {name!r} holds one")
-    out = np.empty(len(decoded), dtype=object)
-    out[:] = decoded
-    return out.reshape(array.shape)
+    return decoded
 
 
 def _spec(value: Any) -> TensorSpec:

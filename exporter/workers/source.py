@@ -1,7 +1,7 @@
 """The source worker: opens the source once, computes the reference, and runs every writer.
 
-Ops: `open` (build or load, stage, describe), `reference` (own outputs for a file of inputs), `write` (one recipe
-into one directory), `bye`. TensorFlow is imported once per conversion, here.
+Ops: `open` (build or load, stage, describe), `layers` (their names), `reference` (own outputs for a file of inputs),
+`write` (one recipe into one directory), `bye`. TensorFlow is imported once per conversion, here.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from exporter import tensors
+import numpy as np
+
+from exporter import feeding, tensors
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats.registry import format_named
-from exporter.model import Json
+from exporter.model import Entry, Json
 from exporter.workers.serve import Unsupported, serve
 
 if TYPE_CHECKING:
@@ -57,19 +59,23 @@ class SourceHandler:
             "facts": facts,
         }
 
+    def _op_layers(self, request: Mapping[str, Any]) -> Json:
+        """The names that a selection of layers can be made of."""
+        return {"layers": list(self._opened().layers)}
+
     def _op_reference(self, request: Mapping[str, Any]) -> Json:
         inputs = tensors.load(request["inputs"])
         began = time.perf_counter_ns()
-        outputs = self._opened().reference(request["signature"], inputs)
+        source = self._opened()
+        parts = feeding.portions(inputs, request.get("most"))
+        outputs = feeding.joined([source.reference(request["signature"], part) for part in parts])
         elapsed = time.perf_counter_ns() - began
         tensors.save(request["outputs"], outputs)
         return {"elapsed_ns": elapsed}
 
     def _op_write(self, request: Mapping[str, Any]) -> Json:
-        source = self._opened()
-        source.examples = {
-            s: {n: tuple(shape) for n, shape in inputs.items()} for s, inputs in request["examples"].items()
-        }
+        source = self._prepared(request)
+        source.keep_float = tuple(request.get("keep_float", ()))
         try:
             written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
         except Refused as refusal:
@@ -80,7 +86,50 @@ class SourceHandler:
             "rewrites": list(written.rewrites),
             "versions": dict(written.versions),
             "needs_code": list(written.needs_code),
+            "quantization": dict(written.quantization),
         }
+
+    def _op_sensitivity(self, request: Mapping[str, Any]) -> Json:
+        """What each layer loses by being quantized."""
+        source, measure = self._prepared(request), format_named(request["format"]).sensitivity
+        assert measure is not None
+        inputs = {s: tensors.load(path) for s, path in request["inputs"].items()}
+        try:
+            return measure(source, request["options"], inputs)
+        except Refused as refusal:
+            raise Unsupported(str(refusal)) from refusal
+
+    def _prepared(self, request: Mapping[str, Any]) -> Source:
+        """The source with what a request brings: shapes of inputs, and rows to measure activations on."""
+        source = self._opened()
+        source.examples = {
+            s: {n: tuple(shape) for n, shape in inputs.items()} for s, inputs in request["examples"].items()
+        }
+        source.calibration = {s: tensors.load(path) for s, path in request["calibration"].items()}
+        return source
+
+    def _op_expect(self, request: Mapping[str, Any]) -> Json:
+        """What an artifact that was just written is to give, apart from the source's own outputs."""
+        source, expected = self._opened(), format_named(request["format"]).expected
+        assert expected is not None
+        signature = source.signatures[request["signature"]]
+        entry = Entry.from_json(request["entry"])
+        inputs = tensors.load(request["inputs"])
+        kinds = []
+        for kind, outputs in expected(source, Path(request["directory"]), entry, signature, inputs).items():
+            path = Path(request["outputs"][kind])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tensors.save(path, outputs)
+            kinds.append(kind)
+        return {"kinds": kinds}
+
+    def _op_weights(self, request: Mapping[str, Any]) -> Json:
+        """The source's weights by the names that they have in an artifact."""
+        source, weights = self._opened(), format_named(request["format"]).weights
+        assert weights is not None
+        found = weights(source, Path(request["directory"]), Entry.from_json(request["entry"]))
+        tensors.save(request["outputs"], {name: np.asarray(array, order="C") for name, array in found.items()})
+        return {"tensors": len(found)}
 
     def _opened(self) -> Source:
         if self.source is None:

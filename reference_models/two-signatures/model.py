@@ -61,10 +61,17 @@ def data(seed: int = 7) -> Data:
 
 def cases(data: Data) -> dict[str, dict[str, np.ndarray]]:
     """Held-out images to encode; to decode, codes of the size the trained codec gives them."""
-    images = data.test.inputs["image"][:32]
+    return {"encode": {"image": data.test.inputs["image"][:32]}, "decode": {"code": _codes(32, seed=0)}}
+
+
+def calibration(data: Data) -> dict[str, dict[str, np.ndarray]]:
+    """Training images, and other codes of the same sizes."""
+    return {"encode": {"image": data.train.inputs["image"][:256]}, "decode": {"code": _codes(256, seed=1)}}
+
+
+def _codes(rows: int, seed: int) -> np.ndarray:
     spread = 1 / np.sqrt(1.0 + np.arange(CODE))  # principal axes come in falling order of variance
-    codes = np.random.default_rng(0).normal(0, spread, (32, CODE)).astype(np.float32)
-    return {"encode": {"image": images}, "decode": {"code": codes}}
+    return np.random.default_rng(seed).normal(0, spread, (rows, CODE)).astype(np.float32)
 
 
 def train(model: Codec, data: Data, seed: int = 7) -> dict[str, float]:

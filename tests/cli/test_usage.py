@@ -43,6 +43,20 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "module": (["convert", "absent.py:build"], ["there is no file absent.py"]),
     "no-callable": (["convert", "present.py"], ["present.py is a module", "present.py:build"]),
     "bad-callable": (["convert", "present.py:a b"], ["names no callable", "module.py:callable"]),
+    "metric": (
+        ["convert", "linear-spark", "--metric", "mea"],
+        ["unknown metric 'mea', did you mean 'mae'?", "accuracy, top5, mae, rmse, auc"],
+    ),
+    "metric-data": (["convert", "present.keras", "--metric", "mae"], ["no labelled rows", "--eval FILE"]),
+    "eval": (["convert", "linear-spark", "--eval", "present.json"], ["--eval is given without a metric", "--metric"]),
+    "eval-file": (["convert", "linear-spark", "--eval", "absent.npz", "--metric", "mae"], ["no file absent.npz"]),
+    "eval-rows": (["convert", "linear-spark", "--metric", "mae", "--eval-rows", "0"], ["--eval-rows", "x>=1"]),
+    "max-drop": (["convert", "linear-spark", "--max-drop", "1"], ["--max-drop is given without a metric"]),
+    "max-drop-value": (["convert", "linear-spark", "--max-drop", "y:few"], ["--max-drop", "OUTPUT:NUMBER"]),
+    "max-drop-sign": (
+        ["convert", "linear-spark", "--metric", "mae", "--max-drop", "-1"],
+        ["--max-drop -1: expected a finite number of at least 0"],
+    ),
     "custom": (["convert", "present.keras", "--custom", "absent.py"], ["--custom", "'absent.py' does not exist"]),
     "inputs": (["convert", "linear-spark", "--inputs", "absent.npz"], ["there is no file absent.npz"]),
     "inputs-kind": (

@@ -63,6 +63,13 @@ def test_command_line_reference_is_current() -> None:
     assert (TOP / "docs" / "cli.md").read_text() == readme.cli_reference(), "run: make readme"
 
 
+def test_recipes_and_gates_of_quantization_are_current() -> None:
+    tables = reference.load_module(TOP / "tools" / "quantization.py")
+    page = (TOP / "docs" / "quantization.md").read_text()
+    for name, content in (("recipes", tables.recipe_table()), ("gates", tables.gate_table())):
+        assert readme.replace(page, name, content) == page, "run: make readme"
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the README's examples name."""

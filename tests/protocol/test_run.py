@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
-from exporter import tensors
+from exporter import feeding, tensors
 from exporter.bundle import Bundle
-from exporter.model import Artifact, Cell, Entry, NameMap, Recipe, Signature, TensorSpec
-from exporter.outcome import CellResult, Failed, NotRun, Passed, Unsupported
+from exporter.errors import BundleError
+from exporter.labelled import BATCH
+from exporter.model import Artifact, Case, Cell, Entry, Evaluation, NameMap, Recipe, Signature, Task, TensorSpec
+from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Passed, Unsupported
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
@@ -215,3 +218,30 @@ def test_files_of_a_run_are_gone_afterwards(bundle: Bundle, tmp_path: Path, monk
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     run(bundle, runtime())
     assert os.listdir(scratch) == []
+
+
+def test_labelled_rows_are_run_in_portions_and_scored(bundle: Bundle, tiny: ModuleType) -> None:
+    x = np.random.default_rng(0).normal(size=(150, 3)).astype(np.float32)
+    case = Case("evaluation", "serve", "cases/serve/e.safetensors", "references/serve/e.safetensors", "evaluation", 7)
+    # `count` numbers the rows of one call, as a layer that looks across the batch would tell portions apart
+    outputs = feeding.joined([tiny._worker.model(x[i : i + BATCH]) for i in range(0, 150, BATCH)])
+    labels = "references/labels/serve.safetensors"
+    for path, values in ((case.inputs, {"x": x}), (case.reference, outputs), (labels, {"double": 2.0 * x + 1})):
+        (bundle.root / path).parent.mkdir(parents=True, exist_ok=True)
+        tensors.save(bundle.root / path, values)
+    for source, allowed in ((1.0, True), (0.5, False)):
+        tasks = (Task("double", "mae", source, 0.1),)
+        evaluation = Evaluation("serve", "evaluation", labels, "arrays", 150, 150, tasks)
+        replace(bundle, cases=(*bundle.cases, case), evaluation=evaluation).save()
+        (result,) = [r for c, r in run(Bundle.load(bundle.root), runtime()).cells.items() if c.case == "evaluation"]
+        assert result.elapsed_ns == 3  # one for each portion
+        assert isinstance(result.outcome, Passed if allowed else Mismatched)
+        task = result.outcome.comparison.outputs[0].task
+        assert task is not None
+        assert task.value == pytest.approx(1, abs=1e-6)
+        assert task.drop == pytest.approx(1 - source, abs=1e-6)
+        assert result.outcome.comparison.code == ("" if allowed else "task")
+        assert all(o.task is None for o in result.outcome.comparison.outputs[1:])
+    (bundle.root / labels).write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"labels/serve.safetensors was changed"):
+        Bundle.load(bundle.root)

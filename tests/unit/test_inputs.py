@@ -11,7 +11,7 @@ import pytest
 
 from exporter import tensors
 from exporter.errors import ExporterError, InputsError, UsageError
-from exporter.inputs import KINDS, check_inputs_name, read_inputs
+from exporter.inputs import KINDS, check_inputs_name, read_inputs, read_labelled
 from exporter.model import Signature, TensorSpec
 from exporter.parity.cases import fit
 
@@ -213,3 +213,48 @@ def test_a_csv_without_a_header_does_not_lose_its_first_row(tmp_path: Path) -> N
     (tmp_path / "x.csv").write_text("1,2,3,4\n5,6,7,8\n")
     with pytest.raises(InputsError, match="expected a header"):
         read_inputs(str(tmp_path / "x.csv"), [Signature("s", (TensorSpec("x", "float32", (None, 4)),), OUT)])
+
+
+# -- labelled rows
+
+LABELLED = Signature("serve", (TensorSpec("x", "float32", (None, 3)),), (TensorSpec("y", "float32", (None, 2)),))
+BOTH = Signature("serve", (TensorSpec("left", "float32", (None, 2)), TensorSpec("id", "int64", (None,))), OUT)
+
+
+def labelled(path: Path, made: Signature = LABELLED) -> tuple[list[Any], dict[str, Any]]:
+    inputs, labels = read_labelled(str(path), [made])
+    return [fit(made, inputs)[s.name].tolist() for s in made.inputs], {n: a.tolist() for n, a in labels.items()}
+
+
+@pytest.mark.parametrize("name", ["y", "labels"])
+def test_labels_beside_inputs(tmp_path: Path, name: str) -> None:
+    rows, classes = np.arange(6).reshape(2, 3), np.array([1, 0])
+    np.savez(tmp_path / "f.npz", **{"x": rows, name: classes})
+    tensors.save(tmp_path / "f.safetensors", {"x": rows, name: classes})
+    write(tmp_path / "f.json", json.dumps({"x": rows.tolist(), name: classes.tolist()}))
+    write(tmp_path / "f.csv", f"x.0,x.1,x.2,{name}\n0,1,2,1\n3,4,5,0\n")
+    write(tmp_path / "own.csv", f"width,height,{name},depth\n0,1,1,2\n3,4,0,5\n")
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 5
+    for file in files:
+        assert labelled(file) == ([rows.tolist()], {name: [1, 0]}), file
+
+
+def test_labels_beside_several_inputs(tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", "left.0,left.1,id,y.0,y.1\n1,2,7,0,1\n3,4,8,1,0\n")
+    assert labelled(file, BOTH) == ([[[1, 2], [3, 4]], [7, 8]], {"y": [[0, 1], [1, 0]]})
+
+
+def test_unknown_names_beside_labels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", x=np.zeros((2, 3)), label=np.zeros(2))
+    write(tmp_path / "f.json", '{"x": [[1, 2, 3]], "label": [1]}')
+    for name in ("f.npz", "f.json"):
+        with pytest.raises(InputsError, match=r"has 'label', did you mean 'labels'\?") as caught:
+            read_labelled(str(tmp_path / name), [LABELLED])
+        assert caught.value.hint == "inputs: ['x'], labels: ['y', 'labels']"
+
+
+def test_one_array_has_no_labels(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.zeros((2, 3)))
+    with pytest.raises(UsageError, match="holds one array, expected inputs and labels"):
+        read_labelled(str(tmp_path / "f.npy"), [LABELLED])

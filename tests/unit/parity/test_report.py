@@ -12,7 +12,7 @@ import pytest
 
 from exporter.bundle import Bundle
 from exporter.errors import ExporterError
-from exporter.model import Artifact, Cell, Recipe
+from exporter.model import Artifact, Cell, Evaluation, Recipe, Task
 from exporter.outcome import (
     OUTCOME_NAMES,
     CellResult,
@@ -23,9 +23,11 @@ from exporter.outcome import (
     Outcome,
     OutputComparison,
     Passed,
+    Score,
     Unsupported,
 )
 from exporter.parity.report import Report, VerdictError, finite, rows, summary_line
+from exporter.parity.scores import evaluation_sentence, score_columns
 
 
 def figures(needed: float = 0.5, **changes: Any) -> OutputComparison:
@@ -229,3 +231,55 @@ def test_every_outcome_has_a_name_and_a_sentence(bundle: Bundle) -> None:
     assert set(OUTCOME_NAMES) == set(Outcome.__args__)
     for outcome in (PASSED, MISMATCHED, FAILED, UNSUPPORTED, NOT_RUN):
         assert summary_line(CellResult(cell(), outcome))
+
+
+# -- task metrics
+
+
+def evaluated(bundle: Bundle, *tasks: Task) -> Bundle:
+    return replace(bundle, evaluation=Evaluation("serve", "evaluation", "labels", "f.npz", 9, 12, tasks))
+
+
+def scored(value: float, drop: float, name: str = "y") -> Passed:
+    return Passed(
+        Comparison((figures(name=name, task=Score("auc", value, value + drop, drop, 0.1)), figures(name="z")))
+    )
+
+
+def sentence(made: Report) -> str:
+    assert made.bundle.evaluation is not None
+    return evaluation_sentence(made.bundle.evaluation)
+
+
+def shown(made: Report) -> list[tuple[str, list[str]]]:
+    return [(title, [text(row.scores) for row in rows(made)]) for title, text in score_columns(made.bundle.evaluation)]
+
+
+def test_the_table_shows_metrics_only_where_there_are_some(bundle: Bundle) -> None:
+    plain = report(bundle, {cell(): PASSED})
+    assert (shown(plain), plain.to_json()["evaluation"]) == ([], None)
+    outcomes = {cell(): PASSED, cell("evaluation"): scored(0.75, 0.05), cell("evaluation", "r2"): NOT_RUN}
+    made = report(evaluated(bundle, Task("y", "auc", 0.8, 0.1)), outcomes)
+    assert shown(made) == [("auc", ["0.75", ""]), ("drop", ["0.05", ""])]
+    assert sentence(made) == ("the source itself: auc 0.8 (largest allowed drop 0.1) on 9 labelled rows, f.npz")
+    (data, *_) = [c for c in made.to_json()["cells"] if c["case"] == "evaluation"]
+    assert data["outputs"]["y"]["task"] == {
+        "metric": "auc", "value": 0.75, "source": 0.8, "drop": 0.05, "max_drop": 0.1,
+    }  # fmt: skip
+    assert "task" not in data["outputs"]["z"]
+
+
+def test_several_metrics_are_told_apart(bundle: Bundle) -> None:
+    tasks = (Task("y", "auc", 0.8), Task("z", "mae", 1.0))
+    made = report(evaluated(bundle, *tasks), {cell("evaluation"): scored(0.75, -0.0)})
+    assert shown(made) == [("y auc", ["0.75"]), ("drop", ["0"]), ("z mae", [""]), ("drop", [""])]
+    assert sentence(made).startswith("the source itself: auc 0.8 of y, mae 1 of z on 9")
+
+
+@pytest.mark.parametrize(("max_drop", "status"), [(0.1, 1), (None, 0)])
+def test_a_gate_that_nothing_measured_is_red(bundle: Bundle, max_drop: float | None, status: int) -> None:
+    outcomes = {cell(): PASSED, cell("evaluation"): UNSUPPORTED}
+    made = report(evaluated(bundle, Task("y", "auc", 0.8, max_drop)), outcomes, artifacts=(artifact("written"),))
+    assert made.exit_status == status
+    if status:
+        assert made.problems == ("fake has a largest allowed drop, and no runtime could measure its metric",)

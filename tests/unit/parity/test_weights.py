@@ -1,0 +1,46 @@
+"""Stored weights lie within half a step of the source's; what does not is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exporter.parity.weights import as_tensors, check_weights
+
+RNG = np.random.default_rng(2)
+SOURCE = {"0/kernel": RNG.normal(size=(4, 6)).astype(np.float32), "0/bias": RNG.normal(size=6).astype(np.float32)}
+
+
+def quantized() -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """The kernel in int8 with a scale per row, the bias as it is."""
+    scale = np.abs(SOURCE["0/kernel"]).max(axis=1, keepdims=True) / 127
+    steps = np.broadcast_to(scale, SOURCE["0/kernel"].shape)
+    kernel = np.round(SOURCE["0/kernel"] / scale) * scale
+    return {"0/kernel": (kernel, steps), "0/bias": (SOURCE["0/bias"].copy(), None)}
+
+
+def test_rounded_weights_pass() -> None:
+    found = check_weights(SOURCE, as_tensors(quantized()))
+    assert found.problem == ""
+    assert found.checked == 2
+    assert 0 < found.worst <= 0.5
+    assert found.where == "0/kernel"
+
+
+@pytest.mark.parametrize("change", ["one step", "a scale", "a float", "gone", "a size"])
+def test_damage_is_named(change: str) -> None:
+    stored = quantized()
+    values, steps = stored["0/kernel"]
+    assert steps is not None
+    if change == "one step":
+        values[2, 3] += steps[2, 3]
+    elif change == "a scale":
+        stored["0/kernel"] = (np.concatenate([values[:3], values[3:] * 2]), steps)
+    elif change == "a float":
+        stored["0/bias"][0][1] = np.nextafter(stored["0/bias"][0][1], np.float32(np.inf))
+    elif change == "gone":
+        del stored["0/kernel"]
+    else:
+        stored["0/kernel"] = (values[:3], steps[:3])
+    found = check_weights(SOURCE, as_tensors(stored))
+    assert ("0/bias" if change == "a float" else "0/kernel") in found.problem
