@@ -110,11 +110,27 @@ def expected(
         `own`: the outputs of the float flatbuffer with the weights of this one; `kernels`, for static precisions: those
         of LiteRT's reference kernels on this very file.
     """
-    model = (directory / entry.path).read_bytes()
-    floats = stored.own_weights(base(source, precision).files[entry.path], model)
-    found = {"own": feeding.run(signature, replace(entry, interface={}), inputs, _litert(floats, entry.key, "BUILTIN"))}
-    if precision.calibrated:
-        found["kernels"] = feeding.run(signature, entry, inputs, _litert(model, entry.key, "BUILTIN_REF"))
+    calls = _calls(precision, source, directory, entry)
+    # the float model takes floats where the file has integers at its edges
+    plain = replace(entry, interface={})
+    return {
+        kind: feeding.run(signature, plain if kind == "own" else entry, inputs, call) for kind, call in calls.items()
+    }
+
+
+def _calls(
+    precision: Precision, source: Source, directory: Path, entry: Entry
+) -> Mapping[str, Callable[[Tensors], Tensors]]:
+    """The computations of `expected`, opened once for all cases of a signature."""
+    place = (str(directory / entry.path), entry.key)
+    if source.derived.get("expected", (None,))[0] != place:
+        model = (directory / entry.path).read_bytes()
+        floats = stored.own_weights(base(source, precision).files[entry.path], model)
+        calls = {"own": _litert(floats, entry.key, "BUILTIN")}
+        if precision.calibrated:
+            calls["kernels"] = _litert(model, entry.key, "BUILTIN_REF")
+        source.derived["expected"] = (place, calls)
+    found: Mapping[str, Callable[[Tensors], Tensors]] = source.derived["expected"][1]
     return found
 
 
@@ -124,7 +140,6 @@ def source_weights(precision: Precision, source: Source, directory: Path, entry:
     return {stored.label(name): weight.values for name, weight in found.items()}
 
 
-@functools.lru_cache(maxsize=4)
 def _litert(model: bytes, key: str, kernels: str) -> Callable[[Tensors], Tensors]:
     """A signature in LiteRT, without a delegate."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
