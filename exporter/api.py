@@ -271,7 +271,7 @@ def _check_weights(bundle: Bundle, recipes: set[str], timeout: float) -> dict[st
                 source = bundle.root / weights_path(artifact, name)
                 opened = str(bundle.artifact_path(artifact, name).absolute())
                 known = any(file["artifact"] == opened for _, _, file in files)
-                if artifact.recipe.id in recipes and source.exists() and not known:
+                if artifact.recipe.id in recipes and artifact.quantization and not known:
                     stored = str(Path(scratch) / f"{len(files)}.safetensors")
                     file = {"artifact": opened, "format": family_of(artifact.recipe), "outputs": stored}
                     files.append((artifact.recipe.id, source, file))
@@ -288,7 +288,12 @@ def _check_weights(bundle: Bundle, recipes: set[str], timeout: float) -> dict[st
                         unreadable[file["outputs"]] = error.message
         found: dict[str, WeightCheck] = {}
         for recipe, source, file in files:
-            if file["outputs"] in unreadable:
+            if not source.exists():
+                lost = (
+                    "stored weights cannot be judged: the bundle does not hold the source's; convert the source again"
+                )
+                check = WeightCheck(0, 0.0, "", lost)
+            elif file["outputs"] in unreadable:
                 check = WeightCheck(0, 0.0, "", f"stored weights cannot be read: {unreadable[file['outputs']]}")
             else:
                 check = check_weights(tensors.load(source), tensors.load(file["outputs"]))

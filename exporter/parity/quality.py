@@ -63,9 +63,27 @@ def quality_of(recipe: str) -> Quality | None:
 
 
 def noise_db(got: Array, expected: Array, scale: float) -> float:
-    """20 log10(scale / RMS of the error); Infinity without error."""
-    error = float(np.sqrt(np.mean((got.astype(np.float64) - expected.astype(np.float64)) ** 2))) if got.size else 0.0
+    """20 log10(scale / RMS of the error); Infinity without error, -Infinity where only one of both is finite.
+
+    Elements that are finite in neither do not count: that their patterns are equal is compared before.
+    """
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    counted = np.isfinite(a) | np.isfinite(b)
+    error = float(np.sqrt(np.mean((a[counted] - b[counted]) ** 2))) if counted.any() else 0.0
+    if not math.isfinite(error):
+        return -math.inf
     return 20 * math.log10(scale / error) if error else math.inf
+
+
+def _steps_apart(got: Array, kernels: Array, step: float | None) -> float:
+    """Largest distance in steps; without a known step, in 255ths of the range of the kernels' output."""
+    a, b = got.astype(np.float64), kernels.astype(np.float64)
+    counted = np.isfinite(a) | np.isfinite(b)
+    distance = float(np.abs(a[counted] - b[counted]).max(initial=0.0))
+    step = step or (float(np.ptp(b[np.isfinite(b)])) / 255 if np.isfinite(b).any() else 0.0)
+    if not math.isfinite(distance) or (distance and not step):
+        return math.inf
+    return distance / step if distance else 0.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +158,7 @@ def _judge_float(
     problems: list[Problem] = []
     if measured.of_data:
         found = replace(found, allowed=f"SQNR >= {quality.sqnr_db:g} dB", needed=10 ** ((quality.sqnr_db - db) / 20))
-        if db < quality.sqnr_db:
+        if not db >= quality.sqnr_db:
             problems.append(
                 ("quality", f"{name}: {db:.1f} dB SQNR, expected at least {quality.sqnr_db:g} ({quality.why})")
             )
@@ -151,12 +169,7 @@ def _judge_float(
         problems += _own_problems(name, got, measured.own[name], scale, quality)
     if measured.kernels is not None and quality.kernel_steps is not None:
         kernels = measured.kernels[name]
-        step = measured.steps.get(name) or float(np.ptp(kernels.astype(np.float64))) / 255
-        apart = (
-            float(np.abs(got.astype(np.float64) - kernels.astype(np.float64)).max()) / step
-            if step and got.size
-            else 0.0
-        )
+        apart = _steps_apart(got, kernels, measured.steps.get(name))
         found = replace(found, steps=apart)
         between = noise_db(got, kernels, scale)
         if apart > quality.kernel_steps + 1e-3 and between < quality.kernel_db:
@@ -175,7 +188,7 @@ def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Qual
     """Why an output is not that of the float model with the artifact's own weights."""
     if quality.own_db is not None:
         db = noise_db(got, own, scale)
-        if db < quality.own_db:
+        if not db >= quality.own_db:
             return [
                 (
                     "conversion",
@@ -184,8 +197,10 @@ def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Qual
                 )
             ]
     if quality.own is not None:
-        bound = quality.own.atol * scale + quality.own.rtol * np.abs(own.astype(np.float64))
-        needed = float((np.abs(got.astype(np.float64) - own.astype(np.float64)) / bound).max()) if got.size else 0.0
+        a, b = got.astype(np.float64), own.astype(np.float64)
+        counted = np.isfinite(a) | np.isfinite(b)
+        bound = quality.own.atol * scale + quality.own.rtol * np.abs(b[counted])
+        needed = float((np.abs(a[counted] - b[counted]) / bound).max(initial=0.0))
         if not needed <= 1:
             return [
                 (

@@ -83,6 +83,8 @@ def check_weights(source: Tensors, stored: Tensors) -> WeightCheck:
                     else "stored as it is"
                 )
             )
+    if not checked and not problems:
+        problems.append("none was found to compare")
     more = f" ({len(problems)} tensors)" if len(problems) > 1 else ""
     return WeightCheck(checked, worst, where, f"stored weight {problems[0]}{more}" if problems else "")
 

@@ -124,3 +124,20 @@ def test_every_row_belongs_to_a_quantized_format_and_every_such_format_has_a_row
     assert quantized
     assert all(quality_of(name) for name in quantized)
     assert {quality_of(name) for name in quantized} == set(rows())
+
+
+def test_what_is_no_number_passes_no_gate() -> None:
+    expected = np.array([[1.0, np.nan, 2.0, np.inf]], np.float32)
+    assert noise_db(expected, expected, 1.0) == math.inf
+    assert noise_db(np.where(np.isnan(expected), 0, expected), expected, 1.0) == -math.inf
+    same = np.array([[1.5, np.nan, 2.5, np.inf]], np.float32)
+    assert noise_db(same, expected, 1.0) == pytest.approx(20 * math.log10(2))
+    quality = quality_of("tflite-int8")
+    assert quality is not None
+    holed = {"y": EXPECTED["y"].copy()}
+    holed["y"][0, 0] = np.nan
+    far = {"y": holed["y"] + np.float32(5)}
+    assert judge(SIGNATURE, far, holed, SCALE, quality, replace(DATA, kernels=holed)).code != ""
+    # a reference that is one number everywhere has no steps, and is not agreed with for that
+    flat = {"y": np.zeros_like(EXPECTED["y"])}
+    assert judge(SIGNATURE, EXPECTED, EXPECTED, SCALE, quality, replace(DATA, kernels=flat)).code == "conversion"
