@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from exporter.api import compare_files, convert, inspect, run, sensitivity, train, verify
     from exporter.bundle import Bundle
-    from exporter.conversion import ConvertOptions
+    from exporter.convert_options import ConvertOptions
     from exporter.errors import ExporterError
     from exporter.layerwise import LayerSensitivity, Sensitivity
     from exporter.model import Recipe, Signature, TensorSpec, Tolerance
@@ -38,7 +38,7 @@ _PUBLIC = {
     "TensorSpec": "exporter.model",
     "Recipe": "exporter.model",
     "ExporterError": "exporter.errors",
-    "ConvertOptions": "exporter.conversion",
+    "ConvertOptions": "exporter.convert_options",
     "CaseOptions": "exporter.parity.cases",
     "RunOptions": "exporter.parity.session",
 }

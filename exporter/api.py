@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import os
-import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import exporter
 from exporter.artifact_path import missing_path
-from exporter.bundle import Bundle, building, publish, weights_path, write_bytes, write_json
-from exporter.conversion import ConvertOptions, choose_recipes, write_bundle
-from exporter.errors import ExporterError, UsageError
-from exporter.formats.registry import family_of, format_named, parse_recipe
+from exporter.bundle import Bundle, building, publish, write_bytes, write_json
+from exporter.conversion import write_bundle
+from exporter.convert_options import ConvertOptions
+from exporter.errors import UsageError
+from exporter.formats.registry import choose_recipes, family_of, is_quantized, parse_recipe
 from exporter.inputs import check_inputs_name
 from exporter.layerwise import Sensitivity
 from exporter.model import Json, Signature, TensorSpec, Tolerance
-from exporter.outcome import CellResult, Comparison
-from exporter.parity.environment import cpu
-from exporter.parity.plan import NO_RUNTIME, plan
-from exporter.parity.report import Report, dead_outputs
-from exporter.parity.run import RunResult, run_cells
+from exporter.outcome import Comparison
+from exporter.parity.report import Report
 from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
-from exporter.parity.weights import WeightCheck, check_weights
-from exporter.runtimes import Runtime
-from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.source_spec import SourceSpec, parse_source
 from exporter.text import did_you_mean
+from exporter.verification import check_outputs, check_runtimes, check_tolerances, choose_runtimes, verdict
 
 Progress = Callable[[str], None]
 PathLike = str | os.PathLike[str]
@@ -75,12 +69,13 @@ def convert(
     chosen = choose_runtimes(runtime)
     run_options = run_options or RunOptions()
     # before an hour of work, not after it
-    _check_runtimes({family_of(r) for r, _ in recipes}, chosen, require, explicit=bool(runtime))
+    check_runtimes({family_of(r) for r, _ in recipes}, chosen, require, explicit=bool(runtime))
+    check_tolerances([r for r, _ in recipes], run_options.overrides)
     _check_data(options, functions=model is None)
     options.asked(own_data=spec.kind == "reference")
     if isinstance(options.evaluation, str):
         check_inputs_name(options.evaluation, functions=model is None)
-    if options.keep_float and all(format_named(recipe.format).expected is None for recipe, _ in recipes):
+    if options.keep_float and not any(is_quantized(recipe) for recipe, _ in recipes):
         raise UsageError(
             "useless-keep-float",
             "--keep-float is given, and no recipe quantizes",
@@ -89,12 +84,12 @@ def convert(
     began = time.monotonic()
     with building(destination) as work:
         bundle = write_bundle(
-            spec, work, recipes, options, progress, model, lambda found: _check_outputs(found, run_options.overrides)
+            spec, work, recipes, options, progress, model, lambda found: check_outputs(found, run_options.overrides)
         )
         report = None
         if verify:
             code = options.custom or (spec.path if spec.kind in ("reference", "callable") else None)
-            report = _verify(
+            report = verdict(
                 bundle,
                 chosen,
                 require,
@@ -179,159 +174,8 @@ def verify(
         raise missing_path(Path(bundle), "directory")
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     run_options = run_options or RunOptions()
-    _check_outputs(loaded.signatures, run_options.overrides)
-    return _verify(loaded, chosen, require, run_options, progress, explicit=bool(runtime))
-
-
-def choose_runtimes(names: Sequence[str]) -> dict[str, Runtime]:
-    """Runtimes by name: those named, else every default one. Raises `UsageError` for an unknown name."""
-    if names:
-        return {n: runtime_named(n) for n in names}
-    return {n: r for n, r in runtimes().items() if isinstance(r, Runtime) and r.default}
-
-
-def _check_runtimes(
-    formats: set[str], chosen: Mapping[str, Runtime], require: Iterable[str], *, explicit: bool
-) -> None:
-    """Raises `UsageError` for an unknown name, and for a runtime that was named and has nothing to run."""
-    named = [runtime_named(name) for name in require if name != "all"]
-    for runtime in [*named, *(chosen.values() if explicit else ())]:
-        if not formats & set(runtime.formats):
-            raise UsageError(
-                "useless-runtime",
-                f"the runtime {runtime.name} executes {', '.join(runtime.formats)}, and there is none of that",
-                f"there is: {', '.join(sorted(formats))}",
-            )
-
-
-def _check_outputs(signatures: Sequence[Signature], overrides: Overrides) -> None:
-    """Raises `UsageError` when a tolerance is given for an output that does not exist: it would do nothing."""
-    known = list(dict.fromkeys(o.name for s in signatures for o in s.outputs))
-    for name in (*overrides.rtol, *overrides.atol):
-        if name and name not in known:
-            raise UsageError(
-                "unknown-output",
-                f"a tolerance is given for the output {name!r}{did_you_mean(name, known)}",
-                f"the outputs: {', '.join(known)}",
-            )
-
-
-def _verify(
-    bundle: Bundle,
-    chosen: Mapping[str, Runtime],
-    require: Iterable[str],
-    run_options: RunOptions,
-    progress: Progress,
-    root: Path | None = None,
-    *,
-    explicit: bool,
-) -> Report:
-    formats = {family_of(a.recipe) for a in bundle.artifacts}
-    _check_runtimes(formats, chosen, require, explicit=explicit)
-    usable = {n: r for n, r in chosen.items() if formats & set(r.formats)}
-    required = tuple(chosen) if explicit else ()
-    for name in require:
-        required += tuple(usable) if name == "all" else (runtime_named(name).name,)
-    cells = plan(bundle, usable.values())
-    if explicit:
-        cells = tuple(c for c in cells if c.runtime != NO_RUNTIME)
-    done = 0
-
-    def count(result: CellResult) -> None:
-        nonlocal done
-        done += 1
-        progress(f"verified {done} of {len(cells)} cells: {result.cell.recipe} in {result.cell.runtime}")
-
-    checks = _check_weights(bundle, {c.recipe for c in cells}, run_options.timeout or 300.0)
-    progress(f"running {len(cells)} cells in {len({c.runtime for c in cells} - {NO_RUNTIME})} runtimes")
-    with tempfile.TemporaryDirectory(prefix="exporter-logs-") as logs:
-        result = run_cells(bundle, cells, usable, Path(logs), run_options, count, checks)
-        report = Report(
-            bundle if root is None else replace(bundle, root=root),
-            cells,
-            result.cells,
-            _environment(result),
-            tuple(dict.fromkeys(required)),
-            dead_outputs(bundle),
-            checks,
-        )
-        _store(report, Path(logs), bundle.root, progress)
-    return report
-
-
-def _check_weights(bundle: Bundle, recipes: set[str], timeout: float) -> dict[str, WeightCheck]:
-    """Recipe -> whether the weights it stores are the source's; for what is quantized."""
-    from exporter import tensors
-    from exporter.source_worker import read_weights
-
-    with tempfile.TemporaryDirectory(prefix="exporter-weights-") as scratch:
-        files: list[tuple[str, Path, dict[str, str]]] = []
-        for artifact in bundle.artifacts:
-            for name in artifact.entries:
-                source = bundle.root / weights_path(artifact, name)
-                opened = str(bundle.artifact_path(artifact, name).absolute())
-                known = any(file["artifact"] == opened for _, _, file in files)
-                if artifact.recipe.id in recipes and artifact.quantization and not known:
-                    stored = str(Path(scratch) / f"{len(files)}.safetensors")
-                    file = {"artifact": opened, "format": family_of(artifact.recipe), "outputs": stored}
-                    files.append((artifact.recipe.id, source, file))
-        unreadable: dict[str, str] = {}
-        if files:
-            try:
-                read_weights([file for _, _, file in files], timeout)
-            except ExporterError:
-                # one of them broke the reader: each alone
-                for _, _, file in files:
-                    try:
-                        read_weights([file], timeout)
-                    except ExporterError as error:
-                        unreadable[file["outputs"]] = error.message
-        found: dict[str, WeightCheck] = {}
-        for recipe, source, file in files:
-            if not source.exists():
-                lost = (
-                    "stored weights cannot be judged: the bundle does not hold the source's; convert the source again"
-                )
-                check = WeightCheck(0, 0.0, "", lost)
-            elif file["outputs"] in unreadable:
-                check = WeightCheck(0, 0.0, "", f"stored weights cannot be read: {unreadable[file['outputs']]}")
-            else:
-                check = check_weights(tensors.load(source), tensors.load(file["outputs"]))
-            known_check = found.get(recipe)
-            if known_check is None or (check.problem and not known_check.problem):
-                found[recipe] = check
-        return found
-
-
-def _store(report: Report, logs: Path, root: Path, progress: Progress) -> None:
-    """Put the reports and the runtimes' logs into the bundle, in place of an earlier run's."""
-    if not os.access(root, os.W_OK):
-        progress(f"{root} is read-only: its report stays as it was (--report json=PATH writes one elsewhere)")
-        return
-    (root / "logs").mkdir(exist_ok=True)
-    for log in sorted(logs.iterdir()):
-        write_bytes(root / "logs" / log.name, log.read_bytes())
-    write_reports(report, root)
-
-
-def _environment(result: RunResult) -> Json:
-    broken = {n: {"status": "broken", "reason": r} for n, r in runtimes().items() if isinstance(r, str)}
-    return {
-        "exporter": exporter.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": cpu(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "runtimes": {**broken, **dict(sorted(result.runtimes.items()))},
-    }
-
-
-def write_reports(report: Report, directory: Path) -> None:
-    """Write `report.json` and `report.html`, each atomically."""
-    from exporter.parity.html import render
-
-    write_json(directory / "report.json", report.to_json())
-    write_bytes(directory / "report.html", render(report).encode())
+    check_outputs(loaded.signatures, run_options.overrides)
+    return verdict(loaded, chosen, require, run_options, progress, explicit=bool(runtime))
 
 
 def copy_reports(report: Report, extra: Mapping[str, Path]) -> None:
@@ -476,7 +320,7 @@ def compare_files(
     if not any(x.size for x in expected.values()):
         raise UsageError("no-outputs", f"{b} holds no values, so there is nothing to compare", "give other outputs")
     overrides = overrides or Overrides()
-    _check_outputs([Signature("compare", (), specs)], overrides)
+    check_outputs([Signature("compare", (), specs)], overrides)
     gate = Tolerance(1e-4, 1e-5, "default of exporter compare: float32 in another order of sums")
     return compare(
         Signature("compare", (), specs),

@@ -44,11 +44,11 @@ def runtime_status(name: str, found: Runtime | str, clients: Clients) -> Json:
         "reason": "",
         "fix": "",
         "versions": {},
-        "default": True,
+        "runs": "",
     }
     if isinstance(found, str):
         return {**facts, "reason": found}
-    facts.update(formats=list(found.formats), title=found.title, default=found.default)
+    facts.update(formats=list(found.formats), title=found.title, runs=found.runs.value)
     with tempfile.TemporaryDirectory(prefix="exporter-doctor-") as scratch:
         try:
             client = clients.start(found.command(), Path(scratch) / "log", {**found.environment, "TMPDIR": scratch})

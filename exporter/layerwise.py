@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.conversion import Converter, ConvertOptions, Progress
+from exporter.conversion import Converter, Progress
+from exporter.convert_options import ConvertOptions
 from exporter.errors import InputsError, UsageError
 from exporter.formats import Format
 from exporter.formats.registry import format_named, formats, resolved_options
@@ -123,10 +124,10 @@ def sensitivity(
     spec: SourceSpec, work: Path, recipe: Recipe, options: ConvertOptions, progress: Progress, model: Any = None
 ) -> Sensitivity:
     """Open a source, measure its layers in the source worker, and sort them. Raises `ExporterError`."""
-    converter = Converter(spec, work, options, progress, model)
+    converter = Converter(spec, work, options, model)
     try:
         progress(f"opening {spec.text}")
-        converter.open()
+        converter.source.open()
         inputs = converter.own_inputs()
         if not inputs:
             raise InputsError(
@@ -141,9 +142,9 @@ def sensitivity(
         progress(f"measuring the layers of {recipe.id}")
         measured = converter.sensitivity(recipe, inputs)
         layers = converter.layers()
-        converter.close()
+        converter.source.close()
     except BaseException:
-        converter.kill()
+        converter.source.kill()
         raise
     rows = rows_of(measured, layers)
     return Sensitivity(

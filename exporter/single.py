@@ -20,7 +20,7 @@ from exporter.model import Signature, TensorSpec
 from exporter.parity.cases import fit
 from exporter.parity.compare import number
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
-from exporter.runtimes import Missing, Runtime
+from exporter.runtimes import Missing, Runs, Runtime
 from exporter.runtimes.registry import runtime_named, runtimes
 from exporter.tensors import Array, Tensors, dtype_name
 from exporter.text import last_words
@@ -55,7 +55,7 @@ def choose_runtime(artifact: ArtifactPath, name: str | None) -> Runtime:
             )
         return chosen
     for candidate in runtimes().values():
-        if isinstance(candidate, Runtime) and candidate.default and artifact.format in candidate.formats:
+        if isinstance(candidate, Runtime) and candidate.runs == Runs.ALL and artifact.format in candidate.formats:
             return candidate
     raise MissingRuntimeError("no-runtime", f"no runtime executes {artifact.format}", "exporter runtimes")
 

@@ -26,16 +26,15 @@ Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> recipe -> fa
 
 def recipes() -> list[str]:
     """The quantized recipes in their default variants."""
-    from exporter.formats import Format
-    from exporter.formats.registry import formats
+    from exporter.formats.registry import quantized_formats
 
-    return [name for name, found in formats().items() if isinstance(found, Format) and found.expected is not None]
+    return quantized_formats()
 
 
 def measure(name: str, directory: Path) -> dict[str, dict[str, Any]]:
     """Convert one model; recipe -> what the tables say of it."""
     from exporter import api
-    from exporter.conversion import ConvertOptions
+    from exporter.convert_options import ConvertOptions
     from exporter.parity.cases import CaseOptions
     from exporter.parity.quantized import prices
 

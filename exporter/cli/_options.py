@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from exporter.parity.cases import CaseOptions
+    from exporter.convert_options import ConvertOptions
     from exporter.parity.session import RunOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -195,12 +195,18 @@ def make_run_options(
     return RunOptions(jobs=jobs or cores, timeout=timeout, custom=custom, overrides=Overrides(rtol, atol))
 
 
-def make_case_options(
-    *, samples: int, batch_sizes: tuple[int, ...], ranges: dict[str, tuple[float, float]], seed: int
-) -> CaseOptions:
+def make_convert_options(given: Mapping[str, Any]) -> ConvertOptions:
+    """Out of what a command was given; the default of `ConvertOptions` for options that the command has not."""
+    from dataclasses import fields
+
+    from exporter.convert_options import ConvertOptions
     from exporter.parity.cases import CaseOptions
 
-    return CaseOptions(batch_sizes=batch_sizes, samples=samples, seed=seed, ranges=ranges)
+    def known(kind: type) -> dict[str, Any]:
+        return {field.name: given[field.name] for field in fields(kind) if field.name in given}
+
+    custom = given["custom"].absolute() if given["custom"] else None
+    return ConvertOptions(**{**known(ConvertOptions), "custom": custom, "cases": CaseOptions(**known(CaseOptions))})
 
 
 def check_reports(reports: tuple[str, ...]) -> dict[str, Path]:

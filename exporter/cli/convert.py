@@ -42,33 +42,14 @@ def command(source: str, to: tuple[str, ...], **given: Any) -> int:
 
 def _convert(source: str, to: tuple[str, ...], given: dict[str, Any]) -> int:
     from exporter import api
-    from exporter.conversion import ConvertOptions
 
     extra = options.check_reports(given["reports"])
-    convert_options = ConvertOptions(
-        signature=given["signature"],
-        custom=given["custom"].absolute() if given["custom"] else None,
-        inputs=given["inputs"],
-        train=given["train"],
-        timeout=given["timeout"],
-        calibration=given["calibration"],
-        strict_calibration=given["strict_calibration"],
-        image_range=given["image_range"],
-        evaluation=given["evaluation"],
-        metric=given["metric"],
-        max_drop=given["max_drop"],
-        eval_rows=given["eval_rows"],
-        keep_float=given["keep_float"],
-        cases=options.make_case_options(
-            samples=given["samples"], batch_sizes=given["batch_sizes"], ranges=given["ranges"], seed=given["seed"]
-        ),
-    )
     with output.progress(quiet=given["quiet"]) as show:
         bundle = api.convert(
             source,
             given["output"],
             to=to,
-            options=convert_options,
+            options=options.make_convert_options(given),
             verify=given["verify"],
             runtime=given["runtime"],
             require=given["require"],

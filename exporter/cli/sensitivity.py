@@ -34,8 +34,6 @@ def command(source: str, recipe: str, **given: Any) -> int:
     For each layer: the gain in SQNR of the outputs when only this layer stays float, and the bytes that adds.
     """
     from exporter import api
-    from exporter.conversion import ConvertOptions
-    from exporter.parity.cases import CaseOptions
     from exporter.parity.html import render_sensitivity
     from exporter.text import human_bytes
 
@@ -44,17 +42,7 @@ def command(source: str, recipe: str, **given: Any) -> int:
         found = api.sensitivity(
             source,
             recipe,
-            options=ConvertOptions(
-                signature=given["signature"],
-                custom=given["custom"].absolute() if given["custom"] else None,
-                inputs=given["inputs"],
-                train=given["train"],
-                timeout=given["timeout"],
-                calibration=given["calibration"],
-                strict_calibration=given["strict_calibration"],
-                image_range=given["image_range"],
-                cases=CaseOptions(seed=given["seed"]),
-            ),
+            options=options.make_convert_options(given),
             progress=show,
         )
     api.write_pages(reports, found.to_json, lambda: render_sensitivity(found, source))

@@ -1,6 +1,6 @@
 """Quantized ONNX models, made from the float one by ONNX Runtime's own quantizers.
 
-`onnx-float16` computes in float16 where a kernel does, and keeps float32 inputs and outputs. `onnx-dynamic` and
+`onnx-float16` stores float16 weights, and computes in float32 or, if asked to, in float16. `onnx-dynamic` and
 `onnx-int8` store int8 weights; the first measures activations as they come, the second has their ranges from
 calibration rows in the file, as pairs of QuantizeLinear and DequantizeLinear. `onnx-int4` stores the matrices of
 MatMul in blocks of four-bit values and computes in float32.
@@ -19,12 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from exporter import feeding
 from exporter.formats import Format, Option, Refused, Written
 from exporter.formats import _onnx_weights as stored
-from exporter.formats._onnx_casts import tidy_casts
+from exporter.formats._onnx_float16 import compute_half, store_half
 from exporter.formats._onnx_layers import layers_of_nodes
 from exporter.formats._quantization import batches, facts, kept_note, need_calibration, need_float32, one_of
 from exporter.formats.onnx import MAX_OPSET, Made, check, float_models, opset_number, written
@@ -35,10 +33,8 @@ from exporter.tensors import Array, Tensors, as_text, dtype_name
 if TYPE_CHECKING:
     from exporter.source.source import Source
 
-_LEAST = 2.0**-24  # of float16; the converter takes nothing smaller
-
-# (model, options, calibration rows, names of the nodes that stay float) -> quantized model
-Quantizer = Callable[[Any, Mapping[str, str], "Tensors | None", list[str]], Any]
+# (model, options, calibration rows, names of the nodes that stay float) -> (quantized model, what else stayed float)
+Quantizer = Callable[[Any, Mapping[str, str], "Tensors | None", list[str]], tuple[Any, list[str]]]
 
 
 def write(
@@ -54,6 +50,7 @@ def write(
         need_calibration(source)
     base = float_models(source, int(options["opset"]))
     models = {}
+    stayed: list[str] = []
     kept: dict[str, None] = {}
     shared: set[str] = set()
     for name, model in base.models.items():
@@ -63,13 +60,14 @@ def write(
             nodes = [node for node, layers in owned.items() if layers & set(source.keep_float)]
             kept |= dict.fromkeys(present(owned.values(), source.keep_float))
             shared |= sharing((owned[node] for node in nodes), source.keep_float)
-        models[name] = quantize(model, options, source.calibration.get(name), nodes)
+        models[name], words = quantize(model, options, source.calibration.get(name), nodes)
+        stayed += words
         check(models[name], source.signatures[name])
     found = written(source, directory, Made(models, base.rewrites), options["opset"])
     steps = {name: stored.output_steps(model) for name, model in models.items()}
     return replace(
         found,
-        rewrites=(*found.rewrites, *kept_note(source.keep_float, kept, shared)),
+        rewrites=(*found.rewrites, *stayed, *kept_note(source.keep_float, kept, shared)),
         versions={**found.versions, "onnxruntime": version("onnxruntime")},
         quantization={**_facts(base, models, calibrated), "steps": steps, "kept_float": list(kept)},
     )
@@ -141,30 +139,19 @@ def _fed(inputs: Tensors) -> Tensors:
 # -- the quantizers
 
 
-def _float16(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> Any:
-    from onnx import TensorProto, numpy_helper
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    made = convert_float_to_float16(_copy(model), min_positive_val=_LEAST, keep_io_types=True, node_block_list=excluded)
-    tidy_casts(made)
-    # it never rounds to zero, and cuts off what is too large without a word
-    floats = stored.weights(model)
-    for graph in stored.graphs(made.graph):
-        for tensor in graph.initializer:
-            if tensor.data_type == TensorProto.FLOAT16 and tensor.name in floats:
-                values = floats[tensor.name].values
-                if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
-                    raise Refused(
-                        f"{tensor.name} holds {np.abs(values).max():g}, and float16 ends at 65504; use onnx-dynamic"
-                    )
-                tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
-    return made
+def _float16(
+    model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]
+) -> tuple[Any, list[str]]:
+    copy = _copy(model)
+    return (compute_half(copy, excluded), []) if options["compute"] == "float16" else (copy, store_half(copy, excluded))
 
 
-def _dynamic(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> Any:
+def _dynamic(
+    model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]
+) -> tuple[Any, list[str]]:
     from onnxruntime.quantization import quantize_dynamic
 
-    return _through_file(
+    made = _through_file(
         lambda output: quantize_dynamic(
             _copy(model),
             output,
@@ -173,14 +160,15 @@ def _dynamic(model: Any, options: Mapping[str, str], rows: Tensors | None, exclu
             nodes_to_exclude=excluded,
         )
     )
+    return made, []
 
 
-def _int8(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> Any:
+def _int8(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> tuple[Any, list[str]]:
     from onnxruntime.quantization import CalibrationMethod, quantize_static
 
     methods = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
     assert rows is not None
-    return _through_file(
+    made = _through_file(
         lambda output: quantize_static(
             _copy(model),
             output,
@@ -191,9 +179,10 @@ def _int8(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded
             nodes_to_exclude=excluded,
         )
     )
+    return made, []
 
 
-def _int4(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> Any:
+def _int4(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded: list[str]) -> tuple[Any, list[str]]:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     # a symmetric scale cuts the largest value off where its sign is not that of the scale
@@ -207,7 +196,7 @@ def _int4(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded
             "only matrices of MatMul can be int4 in ONNX, and this model has none with constant weights"
             f"{' besides those that are to stay float' if excluded else ''}; use onnx-dynamic"
         )
-    return made
+    return made, []
 
 
 def _reader(rows: Iterator[Tensors]) -> Any:
@@ -240,6 +229,7 @@ def _through_file(quantize: Callable[[str], object]) -> Any:
 
 
 _OPSET = Option(str(MAX_OPSET), f"ONNX opset, 13 to {MAX_OPSET}", opset_number)
+_COMPUTE = Option("float32", "what to compute in: float32 or float16", one_of("float32", "float16"))
 _PER_CHANNEL = Option(
     "yes", "whether each output channel of a weight has a scale of its own: yes or no", one_of("yes", "no")
 )
@@ -272,7 +262,7 @@ def _format(
 
 
 FORMATS = (
-    _format("float16", "float16 weights and activations", _float16),
+    _format("float16", "float16 weights", _float16, compute=_COMPUTE),
     _format(
         "dynamic",
         "int8 weights, activations quantized as they come",

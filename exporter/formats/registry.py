@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from exporter.discovery import discover
 from exporter.errors import UsageError
@@ -76,7 +76,29 @@ def family_of(recipe: Recipe) -> str:
     return found.family if isinstance(found, Format) else recipe.format
 
 
+def is_quantized(recipe: Recipe) -> bool:
+    """Whether the recipe's artifacts compute with fewer bits than the source, and say what they should give."""
+    found = formats().get(recipe.format)
+    return isinstance(found, Format) and found.expected is not None
+
+
+def quantized_formats() -> list[str]:
+    """Names of the formats whose recipes are quantized, in writing order."""
+    return [name for name in formats() if is_quantized(Recipe(name))]
+
+
 def resolved_options(recipe: Recipe) -> dict[str, str]:
     """Every option of the recipe's format, defaults filled in."""
     found = format_named(recipe.format)
     return {k: recipe.option(k, o.default) for k, o in found.options.items()}
+
+
+def choose_recipes(to: Sequence[str] | None) -> list[tuple[Recipe, bool]]:
+    """(recipe, was it named explicitly), in writing order, each once."""
+    named = [] if not to else [parse_recipe(t) for t in to if t != "all"]
+    chosen: dict[Recipe, bool] = {}
+    if not to or "all" in to:
+        chosen.update(dict.fromkeys(default_recipes(all_variants=bool(to)), False))
+    chosen.update(dict.fromkeys(named, True))
+    order = list(formats())
+    return sorted(chosen.items(), key=lambda item: (order.index(item[0].format), item[0].id))

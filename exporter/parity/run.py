@@ -20,6 +20,7 @@ from exporter.parity.plan import NO_RUNTIME
 from exporter.parity.session import RunOptions, RuntimeSession, without_artifact
 from exporter.parity.weights import WeightCheck
 from exporter.protocol.clients import Clients
+from exporter.protocol.slot import Slot
 from exporter.runtimes import Runtime
 
 
@@ -38,12 +39,13 @@ def run_cells(
     progress: Callable[[CellResult], None] = lambda result: None,
     weights: Mapping[str, WeightCheck] | None = None,
 ) -> RunResult:
-    """Run every cell; runtimes go side by side, the cells of one runtime one after the other."""
+    """Run every cell; processes go side by side, the cells of the runtimes in one process one after the other."""
     result = RunResult()
     clients = Clients()
-    by_runtime: dict[str, list[Cell]] = {}
+    by_process: dict[str, dict[str, list[Cell]]] = {}
     for cell in cells:
-        by_runtime.setdefault(cell.runtime, []).append(cell)
+        process = runtimes[cell.runtime].process if cell.runtime != NO_RUNTIME else ""
+        by_process.setdefault(process or cell.runtime, {}).setdefault(cell.runtime, []).append(cell)
     references = {(c.signature, c.name): bundle.expected(c) for c in bundle.cases}
     scale = {s.name: scales({k[1]: v for k, v in references.items() if k[0] == s.name}) for s in bundle.signatures}
 
@@ -53,20 +55,23 @@ def run_cells(
         result.cells[outcome.cell] = outcome
         progress(outcome)
 
-    def work(name: str, own: list[Cell], scratch: Path) -> None:
-        if name == NO_RUNTIME:
-            for cell in own:
+    def work(process: str, own: Mapping[str, list[Cell]], scratch: Path) -> None:
+        if process == NO_RUNTIME:
+            for cell in own[NO_RUNTIME]:
                 record(CellResult(cell, without_artifact(bundle, cell) or NotRun("no runtime executes this format")))
             return
-        session = RuntimeSession(
-            bundle, runtimes[name], clients, scratch, logs, options, references, scale, weights or {}
-        )
+        slot = Slot(clients, scratch, logs / f"{process}.log")
+        known = (references, scale, weights or {})
+        sessions = {name: RuntimeSession(bundle, runtimes[name], slot, options, *known) for name in own}
         try:
-            for outcome in session.run(own):
-                record(outcome)
+            for name, session in sessions.items():
+                for outcome in session.run(own[name]):
+                    record(outcome)
         finally:
-            session.close()
-            result.runtimes[name] = session.facts
+            slot.close()
+            for name, session in sessions.items():
+                peak = {"peak_bytes": slot.peak_bytes} if slot.peak_bytes else {}
+                result.runtimes[name] = {**session.facts, **peak}
 
     with (
         tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch,
@@ -75,10 +80,10 @@ def run_cells(
         futures = []
         try:
             # an interrupt can come while a thread is being started, so the pool may not know of it: stop them all
-            for name, own in by_runtime.items():
-                directory = Path(scratch) / name
+            for process, own in by_process.items():
+                directory = Path(scratch) / process
                 directory.mkdir()
-                futures.append(pool.submit(work, name, own, directory))
+                futures.append(pool.submit(work, process, own, directory))
             for future in futures:
                 future.result()
         except BaseException:

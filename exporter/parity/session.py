@@ -18,8 +18,8 @@ from exporter.parity.environment import same_environment
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
-from exporter.protocol.client import Client, NotSupported, Ok, RemoteError
-from exporter.protocol.clients import Clients
+from exporter.protocol.client import NotSupported, Ok, RemoteError
+from exporter.protocol.slot import Slot
 from exporter.runtimes import Missing, Runtime
 from exporter.task import score
 from exporter.tensors import Tensors
@@ -60,9 +60,7 @@ class RuntimeSession:
         self,
         bundle: Bundle,
         runtime: Runtime,
-        clients: Clients,
-        scratch: Path,
-        logs: Path,
+        slot: Slot,
         options: RunOptions,
         references: Mapping[tuple[str, str], Tensors],
         scale: Mapping[str, Mapping[str, float]],
@@ -70,23 +68,14 @@ class RuntimeSession:
     ) -> None:
         self._bundle = bundle
         self._runtime = runtime
-        self._clients = clients
-        self._scratch = scratch
-        self._log = logs / f"{runtime.name}.log"
+        self._slot = slot
         self._options = options
         self._references = references
         self._scale = scale
         self._weights = weights
-        self._client: Client | None = None
         self._start_failures = 0
-        self._loads = 0
         self._hello: Json = {}
         self.facts: Json = {"title": runtime.title, "status": "not-started", "versions": {}}
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self.facts["peak_bytes"] = max(self._client.peak_bytes, self.facts.get("peak_bytes", 0))
 
     def run(self, cells: list[Cell]) -> Iterable[CellResult]:
         for (_recipe, signature), group in itertools.groupby(cells, key=lambda c: (c.recipe, c.signature)):
@@ -107,7 +96,7 @@ class RuntimeSession:
                     break
                 handle = loaded
                 outcome = self._run(cell, handle, signature)
-                if self._client is None or not self._client.alive:
+                if not self._slot.alive:
                     handle = None
                 if stateful and handle is not None:
                     self._request("unload", self._limit("load"), handle=handle)
@@ -115,16 +104,17 @@ class RuntimeSession:
                 suspect = suspect or isinstance(outcome.outcome, Mismatched | Failed)
                 yield outcome
             if (suspect and self._runtime.fragile) or self._worn():
-                self.close()
+                self._slot.close()
             elif handle is not None:
                 self._request("unload", self._limit("load"), handle=handle)
 
     def _worn(self) -> bool:
         """True when the worker has loaded so much, or grown so large, that a fresh one should go on."""
         recycle = self._runtime.recycle
-        if recycle is None or self._client is None or not self._client.alive:
+        client = self._slot.client
+        if recycle is None or client is None or not client.alive:
             return False
-        return self._loads >= recycle.loads or self._client.resident_bytes() > recycle.resident_bytes
+        return self._slot.loads >= recycle.loads or client.resident_bytes() > recycle.resident_bytes
 
     def _limit(self, which: str) -> float:
         return self._options.timeout or float(getattr(self._runtime.limits, which))
@@ -140,33 +130,36 @@ class RuntimeSession:
         return None
 
     def _start(self) -> Outcome | None:
-        """Make sure a worker is there. Returns the outcome of every cell if it cannot be."""
-        if self._client is not None and self._client.alive:
+        """Make sure a worker is there that answers for this runtime. Returns the outcome of every cell if not."""
+        if self._slot.alive and self._slot.runtime == self._runtime.name:
             return None
         if self._start_failures >= _MAX_START_FAILURES:
             return NotRun("the worker failed to start twice")
         runtime = self._runtime
-        try:
-            argv = runtime.command()
-        except Missing as missing:
-            self.facts.update(status="missing", reason=missing.reason, hint=missing.hint)
-            return NotRun(f"{missing.reason}; {missing.hint}")
-        if runtime.needs_code and self._options.custom is not None:
-            argv = [*argv, "--custom", str(self._options.custom)]
-        try:
-            self._client = self._clients.start(argv, self._log, {**runtime.environment, "TMPDIR": str(self._scratch)})
-        except OSError as error:
-            self._start_failures += 1
-            self.facts.update(status="broken", reason=str(error))
-            return Failed("crash", "cannot-start", f"the worker cannot be started: {error}")
+        if not self._slot.alive:
+            try:
+                argv = runtime.command()
+            except Missing as missing:
+                self.facts.update(status="missing", reason=missing.reason, hint=missing.hint)
+                return NotRun(f"{missing.reason}; {missing.hint}")
+            if runtime.needs_code and self._options.custom is not None:
+                argv = [*argv, "--custom", str(self._options.custom)]
+            try:
+                self._slot.start(argv, runtime.environment)
+            except OSError as error:
+                self._start_failures += 1
+                self.facts.update(status="broken", reason=str(error))
+                return Failed("crash", "cannot-start", f"the worker cannot be started: {error}")
         reply = self._request("hello", self._limit("start"), protocol=1, runtime=runtime.name)
         if isinstance(reply, Ok) and reply.value["runtime"] == runtime.name:
             self._hello = reply.value
-            self._start_failures = self._loads = 0
+            self._slot.runtime = runtime.name
+            self._start_failures = 0
             self.facts.update(status="works", **{k: reply.value[k] for k in ("versions", "dtypes", "casts")})
             return None
         self._start_failures += 1
-        self._client.kill()
+        if self._slot.client is not None:
+            self._slot.client.kill()
         if isinstance(reply, RemoteError) and reply.code.startswith("missing"):
             self.facts.update(status="missing", reason=reply.message)
             return NotRun(reply.message)
@@ -175,9 +168,9 @@ class RuntimeSession:
         return outcome
 
     def _request(self, op: str, timeout: float, **fields: str | int) -> Ok | NotSupported | RemoteError | Failed:
-        assert self._client is not None
+        assert self._slot.client is not None
         try:
-            return self._client.request(op, timeout, **fields)
+            return self._slot.client.request(op, timeout, **fields)
         except WorkerFailure as failure:
             stage = failure.stage
             return Failed(stage, failure.code, failure.message, failure.tail)  # type: ignore[arg-type]
@@ -199,7 +192,7 @@ class RuntimeSession:
             format=family_of(artifact.recipe),
             signature=entry.key,
         )
-        self._loads += 1
+        self._slot.loads += 1
         if not isinstance(reply, Ok):
             return reply if isinstance(reply, Failed) else _failed(reply, "load")
         shown = {s["name"] for s in reply.value["inputs"]}
@@ -243,7 +236,8 @@ class RuntimeSession:
         return self._judge(cell, case, signature, artifact, got, elapsed, notes)
 
     def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> tuple[Tensors, int] | Outcome:
-        into, out = self._scratch / f"{stem}.in.safetensors", self._scratch / f"{stem}.out.safetensors"
+        scratch = self._slot.scratch
+        into, out = scratch / f"{stem}.in.safetensors", scratch / f"{stem}.out.safetensors"
         tensors.save(into, {entry.names.inputs[n]: a for n, a in feed.items()})
         out.unlink(missing_ok=True)
         reply = self._request("run", self._limit("run"), handle=handle, inputs=str(into), outputs=str(out))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 
 class Missing(Exception):
@@ -37,16 +38,25 @@ class Recycle:
     resident_bytes: int = 3 * 2**30
 
 
+class Runs(Enum):
+    """Which of the artifacts that a runtime accepts it executes without being named."""
+
+    ALL = "all"
+    QUANTIZED = "quantized"
+    ON_REQUEST = "on request"
+
+
 @dataclass(frozen=True)
 class Runtime:
     """One program that executes artifacts in one numerically relevant way.
 
-    `command()` returns the worker's argv or raises `Missing`. `kind` selects the tolerance rows. `default` is False
-    for a runtime that runs only on request. `needs_code` is True when loading can need the source's own classes,
-    which then follow the command as `--custom FILE`. `fragile` is True when an artifact can damage the worker's memory
-    without ending it, so that after a red cell the next artifact gets a fresh process. `recycle` says when a worker
-    whose library leaks is replaced; None for never. `unordered` is True when one open model scores the rows of a case
-    in no fixed order, so that a signature that keeps state has no meaning in it.
+    `command()` returns the worker's argv or raises `Missing`. Runtimes of one `process` are answered by one worker,
+    one after the other, started by the same command; empty for a worker of its own. `kind` selects the tolerance
+    rows. `needs_code` is True when loading can need the source's own classes, which then follow the command as
+    `--custom FILE`. `fragile` is True when an artifact can damage the worker's memory without ending it, so that
+    after a red cell the next artifact gets a fresh process. `recycle` says when a worker whose library leaks is
+    replaced; None for never. `unordered` is True when one open model scores the rows of a case in no fixed order,
+    so that a signature that keeps state has no meaning in it.
     """
 
     name: str
@@ -54,7 +64,8 @@ class Runtime:
     formats: tuple[str, ...]
     kind: str
     command: Callable[[], list[str]]
-    default: bool = True
+    process: str = ""
+    runs: Runs = Runs.ALL
     needs_code: bool = False
     fragile: bool = False
     recycle: Recycle | None = None

@@ -200,13 +200,13 @@ def _archive_classes(jars: Path) -> None:
         archive.unlink(missing_ok=True)
 
 
-def jvm_worker(runtime: str, *, spark: bool = False) -> Callable[[], list[str]]:
-    """The argv of a JVM worker."""
+def jvm_worker(*runtimes: str, spark: bool = False) -> Callable[[], list[str]]:
+    """The argv of a JVM worker that hosts these runtimes."""
 
     def command() -> list[str]:
         jars = jars_directory()
         program, *rest = _argv(jars, spark=spark)
         archive = [f"-XX:SharedArchiveFile={jars / _ARCHIVE}"] if spark and (jars / _ARCHIVE).exists() else []
-        return [program, *archive, *rest, "exporter.worker.Main", runtime]
+        return [program, *archive, *rest, "exporter.worker.Main", *runtimes]
 
     return command

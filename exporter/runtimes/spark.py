@@ -3,23 +3,25 @@
 from exporter.runtimes import Recycle, Runtime
 from exporter.runtimes._jvm import jvm_worker
 
+_TITLES = {
+    "spark-rdd": "Spark RDD, scorePartitions, TensorFlow Java",
+    "spark-dataframe": "Spark DataFrame, TensorFlowModel.transform, TensorFlow Java",
+    "spark-sql": "Spark SQL, tfpredict, TensorFlow Java",
+}
 
-def _spark(name: str, title: str) -> Runtime:
-    return Runtime(
+RUNTIMES = tuple(
+    Runtime(
         name=name,
         title=title,
         formats=("saved-model",),
         kind="cpu",
-        command=jvm_worker(name, spark=True),
+        # three ways into one application, as a user has them; a second Spark would be another 5 s of two cores
+        command=jvm_worker(*_TITLES, spark=True),
+        process="spark",
         recycle=Recycle(loads=200),
         unordered=True,
         # nothing outside this machine has to find the driver
         environment={"SPARK_LOCAL_IP": "127.0.0.1"},
     )
-
-
-RUNTIMES = (
-    _spark("spark-rdd", "Spark RDD, scorePartitions, TensorFlow Java"),
-    _spark("spark-dataframe", "Spark DataFrame, TensorFlowModel.transform, TensorFlow Java"),
-    _spark("spark-sql", "Spark SQL, tfpredict, TensorFlow Java"),
+    for name, title in _TITLES.items()
 )

@@ -8,13 +8,15 @@ RUNTIMES = (
         title="tf.saved_model.load in a fresh process",
         formats=("saved-model",),
         kind="same-kernels",
-        command=python_worker("tensorflow", "tensorflow"),
+        command=python_worker("tensorflow"),
+        process="tensorflow",
     ),
     Runtime(
         name="tensorflow-session",
         title="a TensorFlow session, as Serving and the C API load it",
         formats=("saved-model",),
         kind="same-kernels",
-        command=python_worker("tensorflow", "tensorflow-session"),
+        command=python_worker("tensorflow"),
+        process="tensorflow",
     ),
 )

@@ -100,6 +100,24 @@ class RuntimeHandler:
         del self._loaded[request["handle"]]
         return {}
 
+    def close(self) -> None:
+        """Let go of what is open."""
+        self._loaded.clear()
+
+
+class Hosted:
+    """Several runtimes in one process: `hello` names the one that answers until the next `hello`."""
+
+    def __init__(self, handlers: Mapping[str, RuntimeHandler]) -> None:
+        self._handlers = handlers
+        self._handler = next(iter(handlers.values()))
+
+    def __call__(self, op: str, request: Mapping[str, Any]) -> Json:
+        if op == "hello":
+            self._handler.close()
+            self._handler = self._handlers[request["runtime"]]
+        return self._handler(op, request)
+
 
 _STAGE = {"open": "build", "reference": "build", "write": "convert", "run": "run"}
 

@@ -1,4 +1,4 @@
-"""TensorFlow worker for SavedModels. argv: `tensorflow` (object loader) or `tensorflow-session` (session loader).
+"""TensorFlow worker for SavedModels: `tensorflow` (object loader) and `tensorflow-session` (session loader).
 
 The session loader is what TensorFlow Java, Serving and the C API use: it runs the restore ops of the file instead of
 walking Python objects, and finds SavedModels that are broken for everyone but Python.
@@ -6,7 +6,6 @@ walking Python objects, and finds SavedModels that are broken for everyone but P
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import tensorflow as tf
 from exporter.model import TensorSpec
 from exporter.source.trace import dims
 from exporter.tensors import DTYPES, Tensors, as_strings
-from exporter.workers.serve import Loaded, RuntimeHandler, serve
+from exporter.workers.serve import Hosted, Loaded, RuntimeHandler, serve
 from exporter.workers.source import quiet, versions
 
 
@@ -74,16 +73,16 @@ _OPENERS: dict[str, Callable[[Path, str], Loaded]] = {"tensorflow": ObjectModel,
 
 def main() -> None:
     quiet()
-    runtime = sys.argv[1]
-    opener = _OPENERS[runtime]
-    serve(
-        RuntimeHandler(
-            runtime,
-            lambda path, format, key: opener(path, key),
-            versions=versions(),
-            formats=("saved-model",),
-            dtypes=(*DTYPES, "string"),
-        )
+    serve(Hosted({name: _handler(name, opener) for name, opener in _OPENERS.items()}))
+
+
+def _handler(name: str, opener: Callable[[Path, str], Loaded]) -> RuntimeHandler:
+    return RuntimeHandler(
+        name,
+        lambda path, format, key: opener(path, key),
+        versions=versions(),
+        formats=("saved-model",),
+        dtypes=(*DTYPES, "string"),
     )
 
 

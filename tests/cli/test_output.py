@@ -12,6 +12,7 @@ import pytest
 import exporter.parity
 from exporter import reference
 from exporter.formats.registry import formats
+from exporter.runtimes import Runs
 from exporter.runtimes.registry import runtimes
 from exporter.source.keras_file import keras_config
 
@@ -29,7 +30,7 @@ def test_convert_json_is_the_report(every_format: Any) -> None:
     assert json.loads((every_format.root / "report.json").read_text()) == report
     assert every_format.result.status == 0
     assert {c["runtime"] for c in report["cells"]} == {
-        name for name, runtime in runtimes().items() if not isinstance(runtime, str) and runtime.default
+        name for name, runtime in runtimes().items() if not isinstance(runtime, str) and runtime.runs == Runs.ALL
     }
 
 

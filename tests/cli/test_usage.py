@@ -71,6 +71,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "samples": (["convert", "linear-spark", "--samples", "0"], ["--samples", "x>=1"]),
     "rtol": (["verify", "bundle", "--rtol", "tight"], ["--rtol", "'tight'", "a number or OUTPUT:NUMBER"]),
     "atol": (["verify", "bundle", "--atol", "scores:-1"], ["--atol", "at least 0"]),
+    "tolerance-of-quantized": (
+        ["convert", "linear-spark", "--to", "tflite-int8", "--to", "onnx-float16", "--rtol", "0.1"],
+        ["a tolerance is given, and every recipe is quantized", "--max-drop"],
+    ),
     "timeout": (["verify", "bundle", "--timeout", "0"], ["--timeout"]),
     "report": (["convert", "linear-spark", "--report", "xml=r.xml"], ["--report", "json=PATH or html=PATH"]),
     "bundle": (["verify", "absent"], ["there is no directory absent"]),

@@ -12,18 +12,18 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from exporter.formats import Format, Refused, Written
+from exporter.formats import Refused, Written
 from exporter.formats import _onnx_weights as onnx_weights
 from exporter.formats import _tflite_weights as tflite_weights
 from exporter.formats._onnx_layers import layers_of_nodes
-from exporter.formats.registry import format_named, formats, parse_recipe, resolved_options
+from exporter.formats.registry import format_named, parse_recipe, quantized_formats, resolved_options
 from exporter.selection import chosen, fingerprint
 from exporter.source.loaders import SERVING, from_keras, from_module, from_saved_model
 from exporter.source.source import Source
 from exporter.tensors import Array, Tensors
 
 pytestmark = pytest.mark.matrix  # every recipe over four models: `make test-quantization`
-RECIPES = sorted(n for n, f in formats().items() if isinstance(f, Format) and f.expected is not None)
+RECIPES = quantized_formats()
 EDGES = ["tflite-int8:io=int8", "tflite-int8:io=uint8", "tflite-int4:mode=dynamic"]
 
 

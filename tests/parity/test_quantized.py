@@ -2,13 +2,12 @@
 
 One small model with weights that are large enough to be quantized is converted to every recipe. Damaged copies lie in a
 second bundle, with the same expectations: one stored weight with two bits flipped, which no output shows behind the
-noise of quantization, and two outputs exchanged. A third bundle is calibrated wrongly.
+noise of quantization, and two outputs exchanged.
 """
 
 from __future__ import annotations
 
 import shutil
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,16 @@ import pytest
 
 from exporter import api
 from exporter.bundle import Bundle
-from exporter.conversion import ConvertOptions
-from exporter.errors import InputsError, UsageError
-from exporter.formats import Format
-from exporter.formats.registry import family_of, formats
+from exporter.convert_options import ConvertOptions
+from exporter.errors import UsageError
+from exporter.formats.registry import family_of, quantized_formats
 from exporter.model import Artifact, Recipe
 from exporter.outcome import CellResult, Mismatched, Passed
 from exporter.parity.quantized import blame, prices
 from exporter.parity.report import Report, summary_line
+from exporter.verification import choose_runtimes
 
-QUANTIZED = sorted(n for n, f in formats().items() if isinstance(f, Format) and f.expected is not None)
+QUANTIZED = quantized_formats()
 VARIANTS = [
     "tflite-int8:io=int8",
     "tflite-int8:io=uint8",
@@ -36,77 +35,17 @@ VARIANTS = [
     "tflite-dynamic:maker=tensorflow",
     "tflite-int4:mode=dynamic",
     "tflite-int4:block=32,mode=dynamic",
+    "onnx-float16:compute=float16",
     "onnx-int8:calibrate=percentile",
     "onnx-int8:per-channel=no",
     "onnx-int4:block=128",
 ]
 
-MODEL = """
-import keras
-import numpy as np
-from keras import layers
-
-def build():
-    keras.utils.set_random_seed(3)
-    image = keras.Input((8, 8, 3), name="image")
-    x = layers.Conv2D(48, 3, activation="relu", bias_initializer="normal", name="conv")(image)
-    x = layers.Conv2D(32, 3, activation="relu", bias_initializer="normal", name="conv_2")(x)
-    x = layers.Dense(64, activation="tanh", name="hidden")(layers.Flatten()(x))
-    left = layers.Dense(20, bias_initializer="normal", name="left")(x)
-    right = layers.Dense(20, bias_initializer="normal", name="right")(x)
-    return keras.Model(image, {"left": left, "right": right})
-
-def rows(count=128, seed=0, scale=1.0):
-    rng = np.random.default_rng(seed)
-    smooth = rng.normal(0, 0.4, (count, 4, 4, 3)).repeat(2, axis=1).repeat(2, axis=2)
-    return {"image": (smooth * scale).astype("float32")}
-
-def good():
-    return rows()
-
-def own():
-    return rows(16, seed=1)
-
-def times_255():
-    return rows(scale=255)
-
-def one():
-    return rows(1)
-
-def same():
-    return {"image": np.repeat(rows(1)["image"], 128, axis=0)}
-
-def noise():
-    return {"image": np.random.default_rng(5).uniform(-1, 1, (128, 8, 8, 3)).astype("float32")}
-
-def evaluation():
-    return {"image": np.concatenate([own()["image"]] * 8)}
-
-def not_a_number():
-    found = rows()
-    found["image"][7, 1, 2, 0] = np.nan
-    return found
-"""
-
 
 @pytest.fixture(scope="session")
-def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("quantized") / "model.py"
-    path.write_text(textwrap.dedent(MODEL))
-    return path
-
-
-def convert(module: Path, output: str, to: list[str], calibration: str | None, **given: Any) -> Bundle:
-    options = ConvertOptions(
-        inputs=f"{module}:own", calibration=calibration and f"{module}:{calibration}", **given.pop("options", {})
-    )
-    return api.convert(f"{module}:build", module.parent / output, to=to, options=options, **given)
-
-
-@pytest.fixture(scope="session")
-def good(module: Path) -> Bundle:
-    """Every recipe, run everywhere."""
-    return convert(module, "good", [*QUANTIZED, *VARIANTS], "good", require=["all"])
+def good(convert: Callable[..., Bundle]) -> Bundle:
+    """The small model in every quantized recipe and the variants of them, run everywhere."""
+    return convert("good", [*QUANTIZED, *VARIANTS], "good", require=["all"])
 
 
 def results(report: Report, recipe_id: str) -> list[CellResult]:
@@ -122,7 +61,7 @@ def report_of(bundle: Bundle) -> Report:
 def test_it_passes_in_every_runtime(good: Bundle, recipe: str) -> None:
     found = results(report_of(good), recipe)
     assert {r.cell.runtime for r in found} == {
-        n for n, r in api.choose_runtimes(()).items() if family_of(found_recipe(recipe)) in r.formats
+        n for n, r in choose_runtimes(()).items() if family_of(found_recipe(recipe)) in r.formats
     }
     for result in found:
         assert isinstance(result.outcome, Passed), summary_line(result)
@@ -131,6 +70,19 @@ def test_it_passes_in_every_runtime(good: Bundle, recipe: str) -> None:
 def found_recipe(text: str) -> Recipe:
     name, _, options = text.partition(":")
     return Recipe(name, tuple(tuple(item.split("=")) for item in options.split(",") if item))  # type: ignore[misc]
+
+
+def test_files_are_what_the_specification_of_onnx_demands(good: Bundle) -> None:
+    import onnx
+
+    files = [path for a in good.artifacts if a.recipe.id.startswith("onnx") for path in _files(good, a)]
+    assert len(files) >= 8
+    for path in files:
+        onnx.checker.check_model(str(path), full_check=True)
+
+
+def _files(bundle: Bundle, artifact: Artifact) -> list[Path]:
+    return sorted((bundle.root / "artifacts" / artifact.recipe.directory).rglob("*.onnx"))
 
 
 def test_smaller_files_say_what_they_are(good: Bundle) -> None:
@@ -160,8 +112,8 @@ def test_what_was_quantized_is_told(good: Bundle) -> None:
         assert artifact.bytes < artifact.quantization["float_bytes"]
 
 
-def test_a_file_in_which_nothing_is_quantized_is_refused(module: Path) -> None:
-    bundle = convert(module, "nothing", ["tflite-int4:block=32"], None, verify=False)
+def test_a_file_in_which_nothing_is_quantized_is_refused(convert: Callable[..., Bundle]) -> None:
+    bundle = convert("nothing", ["tflite-int4:block=32"], None, verify=False)
     (artifact,) = bundle.artifacts
     assert artifact.status == "refused"
     assert "nothing in this model can be quantized like that" in artifact.reason
@@ -286,142 +238,6 @@ def test_a_flipped_weight_is_named_and_hides_behind_the_noise(broken: Report) ->
     assert all(o.noise_db is not None and o.noise_db > 17 for o in result.outcome.comparison.outputs)
 
 
-# -- calibration
-
-
-@pytest.mark.parametrize(
-    ("function", "finding"),
-    [
-        ("times_255", "range-mismatch"),
-        ("one", "few-samples"),
-        ("same", "identical-samples"),
-        ("noise", "uniform-noise"),
-        ("evaluation", "calibration-is-evaluation"),
-    ],
-)
-def test_suspicious_rows_have_a_named_warning(module: Path, function: str, finding: str) -> None:
-    bundle = convert(module, function, ["tflite-int8"], function, runtime=["litert"])
-    assert finding in [found["code"] for found in bundle.source["calibration"]["findings"]]
-    assert any(note.startswith(f"calibration: {finding}: ") for note in bundle.notes)
-    if function == "times_255":
-        codes = [
-            r.outcome.comparison.code for r in report_of(bundle).results.values() if isinstance(r.outcome, Mismatched)
-        ]
-        assert "quality" in codes
-
-
-def test_warnings_can_be_errors(module: Path) -> None:
-    with pytest.raises(InputsError, match=r"range-mismatch: input 'image' is calibrated on values up to"):
-        convert(module, "strict", ["tflite-int8"], "times_255", options={"strict_calibration": True})
-    assert not (module.parent / "strict").exists()
-
-
-def test_rows_that_are_no_numbers_are_refused(module: Path) -> None:
-    with pytest.raises(InputsError, match=r"calibration row 7 of input 'image' of 'serving_default' holds nan"):
-        convert(module, "nan", ["tflite-int8"], "not_a_number")
-
-
-def test_static_recipes_are_refused_without_rows(module: Path) -> None:
-    bundle = convert(module, "none", ["tflite-int8", "onnx-int8", "tflite-dynamic"], None, verify=False)
-    status = {a.recipe.id: a.status for a in bundle.artifacts}
-    assert status == {"tflite-int8": "refused", "onnx-int8": "refused", "tflite-dynamic": "written"}
-    assert all("give --calibration FILE" in a.reason for a in bundle.artifacts if a.status == "refused")
-
-
-def test_pictures_are_scaled_as_told(module: Path) -> None:
-    import tensorflow as tf
-
-    pictures = module.parent / "pictures"
-    (pictures / "below").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(4):
-        picture = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-        name = pictures / ("below" if number % 2 else ".") / f"{number}.png"
-        name.write_bytes(tf.io.encode_png(picture).numpy())
-    options = ConvertOptions(inputs=f"{module}:own", calibration=str(pictures), image_range=(-1.0, 1.0))
-    bundle = api.convert(
-        f"{module}:build", module.parent / "from-pictures", to=["tflite-int8"], options=options, verify=False
-    )
-    assert bundle.source["calibration"]["samples"] == {"serving_default": 4}
-    assert [f["code"] for f in bundle.source["calibration"]["findings"]] == ["few-samples"]
-
-
-# -- sources
-
-
-PRECISIONS = """
-import keras
-from keras import layers
-
-def plain():
-    keras.utils.set_random_seed(0)
-    x = keras.Input((64,), name="x")
-    y = layers.Dense(64, activation="relu", name="hidden")(x)
-    return keras.Model(x, layers.Dense(10, name="out")(y))
-
-def mixed():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        return plain()
-    finally:
-        keras.config.set_dtype_policy("float32")
-
-def int8():
-    model = plain()
-    model.quantize("int8")
-    return model
-
-def int4():
-    model = plain()
-    model.quantize("int4")
-    return model
-
-def rows():
-    import numpy as np
-    return {"x": np.random.default_rng(0).normal(size=(128, 64)).astype("float32")}
-"""
-
-
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        ("mixed", "layer 'hidden' computes in float16 (mixed precision)"),
-        ("int8", "layer 'hidden' is quantized by Keras (int8)"),
-        ("int4", "layer 'hidden' is quantized by Keras (int4)"),
-    ],
-)
-def test_models_that_are_no_float32_are_refused_with_the_layer(tmp_path: Path, function: str, words: str) -> None:
-    path = tmp_path / "precisions.py"
-    path.write_text(PRECISIONS)
-    to = ["tflite", "tflite-dynamic", "onnx-dynamic"]
-    bundle = api.convert(f"{path}:{function}", tmp_path / "bundle", to=to, verify=False)
-    assert [(a.status, words in a.reason) for a in bundle.artifacts] == [("refused", True)] * 3
-
-
-def test_a_source_without_data_is_judged_by_its_calibration(tmp_path: Path) -> None:
-    path = tmp_path / "precisions.py"
-    path.write_text(PRECISIONS)
-    options = ConvertOptions(calibration=f"{path}:rows")
-    bundle = api.convert(f"{path}:plain", tmp_path / "bundle", to=["tflite-int8"], options=options, runtime=["litert"])
-    (case,) = [c for c in bundle.cases if c.real]
-    assert (case.name, case.origin) == ("calibration", "calibration")
-    gates = {
-        r.cell.case: r.outcome.comparison.outputs[0].allowed
-        for r in report_of(bundle).results.values()
-        if isinstance(r.outcome, Passed)
-    }
-    assert gates.pop("calibration") == "SQNR >= 17 dB"
-    assert set(gates.values()) == {"SQNR not gated: made-up inputs"}
-    # without calibration there are made-up inputs only, and those are gated where nothing is cut off
-    bare = api.convert(f"{path}:plain", tmp_path / "bare", to=["tflite-dynamic"], runtime=["litert"])
-    allowed = {
-        r.outcome.comparison.outputs[0].allowed
-        for r in report_of(bare).results.values()
-        if isinstance(r.outcome, Passed)
-    }
-    assert allowed == {"SQNR >= 22 dB"}
-
-
 # -- blame
 
 ATTENTION = """
@@ -465,9 +281,8 @@ def test_the_odd_one_out_is_named(tmp_path: Path) -> None:
 NATIVE = ["litert", "onnxruntime"]
 
 
-def test_layers_that_stay_float_pass_everywhere(module: Path, good: Bundle) -> None:
+def test_layers_that_stay_float_pass_everywhere(convert: Callable[..., Bundle], module: Path, good: Bundle) -> None:
     bundle = convert(
-        module,
         "kept",
         [*QUANTIZED, "tflite-int8:io=uint8"],
         "good",
@@ -486,20 +301,20 @@ def test_layers_that_stay_float_pass_everywhere(module: Path, good: Bundle) -> N
     assert all(artifact.quantization["kept_float"] == ["hidden"] for artifact in stored)
 
 
-def test_a_layer_that_is_not_there_is_an_error_with_the_names(module: Path) -> None:
+def test_a_layer_that_is_not_there_is_an_error_with_the_names(convert: Callable[..., Bundle], module: Path) -> None:
     with pytest.raises(UsageError, match=r"'hiden' fits the name of no layer, did you mean 'hidden'\?") as caught:
-        convert(module, "no-layer", ["tflite-int8"], "good", options={"keep_float": ("hiden",)})
+        convert("no-layer", ["tflite-int8"], "good", options={"keep_float": ("hiden",)})
     named = caught.value.hint.removeprefix("the layers: ").split(", ")
     assert sorted(named) == ["conv", "conv_2", "flatten", "hidden", "left", "right"]
     assert not (module.parent / "no-layer").exists()
 
 
-def test_nothing_stays_float_where_nothing_is_quantized(module: Path) -> None:
+def test_nothing_stays_float_where_nothing_is_quantized(convert: Callable[..., Bundle]) -> None:
     with pytest.raises(UsageError, match="no recipe quantizes"):
-        convert(module, "useless", ["tflite", "onnx"], None, options={"keep_float": ("hidden",)})
+        convert("useless", ["tflite", "onnx"], None, options={"keep_float": ("hidden",)})
 
 
-def test_sensitivity_names_the_command_that_helps(module: Path) -> None:
+def test_sensitivity_names_the_command_that_helps(convert: Callable[..., Bundle], module: Path) -> None:
     options = ConvertOptions(inputs=f"{module}:own", calibration=f"{module}:good")
     found = api.sensitivity(f"{module}:build", "tflite-int8", options=options)
     assert {row.layer for row in found.layers} == {"conv", "conv_2", "hidden", "left", "right"}
@@ -511,5 +326,5 @@ def test_sensitivity_names_the_command_that_helps(module: Path) -> None:
         f"--to tflite-int8 --inputs {module}:own --calibration {module}:good --keep-float '{best.glob}'"
     )
     assert found.bytes < found.bytes + best.bytes < found.float_bytes
-    bundle = convert(module, "best", ["tflite-int8"], "good", verify=False, options={"keep_float": (best.glob,)})
+    bundle = convert("best", ["tflite-int8"], "good", verify=False, options={"keep_float": (best.glob,)})
     assert bundle.artifacts[0].bytes == found.bytes + best.bytes

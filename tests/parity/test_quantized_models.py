@@ -16,9 +16,8 @@ import pytest
 
 from exporter import api, reference
 from exporter.bundle import Bundle
-from exporter.conversion import ConvertOptions
-from exporter.formats import Format
-from exporter.formats.registry import formats
+from exporter.convert_options import ConvertOptions
+from exporter.formats.registry import quantized_formats
 from exporter.outcome import Passed, Unsupported
 from exporter.parity.cases import CaseOptions
 from exporter.parity.quantized import prices
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.matrix
 TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "quantization.md"
 tables = load_module(TOP / "tools" / "quantization.py")
-QUANTIZED = [n for n, f in formats().items() if isinstance(f, Format) and f.expected is not None]
+QUANTIZED = quantized_formats()
 SAMPLES = {"imdb-bilstm": 4, "mobilenet-v2": 4}
 # model, recipe -> words of the reason
 REFUSED = {

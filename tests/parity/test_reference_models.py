@@ -12,7 +12,7 @@ import pytest
 
 import exporter
 from exporter import reference
-from exporter.runtimes import Runtime
+from exporter.runtimes import Runs, Runtime
 from exporter.runtimes.registry import runtimes
 
 SCHEMA = json.loads((Path(exporter.__file__).parent / "parity" / "report.v1.schema.json").read_text())
@@ -64,7 +64,7 @@ def test_no_cell_is_missing(model: str, converted: Callable[[str], Any]) -> None
         (recipe, name, *case)
         for recipe in ("keras", "h5", "saved-model", "tflite", "onnx", "tfjs-graph", "tfjs-layers")
         for name, runtime in runtimes().items()
-        if isinstance(runtime, Runtime) and runtime.default and recipe in runtime.formats
+        if isinstance(runtime, Runtime) and runtime.runs == Runs.ALL and recipe in runtime.formats
         for case in cases
     }
     found = [(c["recipe"], c["runtime"], c["signature"], c["case"]) for c in report["cells"]]

@@ -15,7 +15,7 @@ import pytest
 import exporter.parity
 from exporter import api
 from exporter.bundle import Bundle
-from exporter.conversion import ConvertOptions
+from exporter.convert_options import ConvertOptions
 from exporter.errors import ExporterError
 from exporter.outcome import Mismatched, Score
 from exporter.parity.report import Report

@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from exporter.runtimes import Limits, Recycle, Runtime
 WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
 
 
-def runtime(name: str = "good", kind: str = "same-kernels", argv: tuple[str, ...] = (), **changes: bool) -> Runtime:
+def runtime(name: str = "good", kind: str = "same-kernels", argv: tuple[str, ...] = (), **changes: Any) -> Runtime:
     command = list(argv or (sys.executable, str(WORKER), "correct"))
     return Runtime(name, name, ("fake",), kind, lambda: list(command), limits=Limits(60, 60, 60), **changes)
 
@@ -67,6 +68,33 @@ def test_a_worker_that_leaks_is_replaced(
     assert all(isinstance(r.outcome, Passed) for r in result.cells.values())
     assert (bundle.root.parent / "logs" / "good.log").read_text().count("pid") == 2 * starts
     assert result.runtimes["good"]["peak_bytes"] > 2**20
+
+
+def test_runtimes_of_one_process_take_turns_with_one_worker(bundle: Bundle) -> None:
+    result = run(bundle, *(runtime(name, process="shared") for name in ("one", "two")), runtime("other"))
+    assert all(isinstance(r.outcome, Passed) for r in result.cells.values())
+    logs = {path.stem: path.read_text().count("pid") for path in (bundle.root.parent / "logs").iterdir()}
+    assert logs == {"shared": 2, "other": 2}
+    assert {name: facts["status"] for name, facts in result.runtimes.items()} == dict.fromkeys(
+        ("one", "two", "other"), "works"
+    )
+
+
+def test_a_worker_that_dies_in_one_turn_is_replaced_for_the_rest_and_for_the_next(bundle: Bundle) -> None:
+    crashing = (sys.executable, str(WORKER), "segfault")
+    result = run(bundle, *(runtime(name, argv=crashing, process="shared") for name in ("one", "two")))
+    for name in ("one", "two"):
+        assert [type(r.outcome) for r in of(result, name)] == [Passed, Failed, Passed]
+    # the first worker, one after each crash; the second turn goes on with what the first left
+    assert (bundle.root.parent / "logs" / "shared.log").read_text().count("pid") == 2 * 3
+
+
+def test_a_worker_that_cannot_take_the_second_turn_costs_the_second_runtime(bundle: Bundle) -> None:
+    other = (sys.executable, str(WORKER), "another-runtime")
+    result = run(bundle, runtime("one", argv=other, process="shared"), runtime("two", argv=other, process="shared"))
+    for name in ("one", "two"):
+        assert all(isinstance(r.outcome, Failed | NotRun) for r in of(result, name))
+        assert result.runtimes[name]["status"] == "broken"
 
 
 @pytest.mark.parametrize("jobs", [1, 4])

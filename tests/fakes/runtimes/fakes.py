@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from exporter.runtimes import Limits, Missing, Runtime
+from exporter.runtimes import Limits, Missing, Runs, Runtime
 
 WORKER = Path(__file__).parents[1] / "worker.py"
 
@@ -29,7 +29,9 @@ def _missing() -> list[str]:
 
 
 def _runtime(mode: str, command: Callable[[], list[str]], limits: Limits) -> Runtime:
-    return Runtime(f"fake-{mode}", f"a fake: {mode}", ("fake",), "same-kernels", command, False, limits=limits)
+    return Runtime(
+        f"fake-{mode}", f"a fake: {mode}", ("fake",), "same-kernels", command, runs=Runs.ON_REQUEST, limits=limits
+    )
 
 
 RUNTIMES = (

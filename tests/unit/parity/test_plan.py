@@ -8,11 +8,11 @@ from types import ModuleType
 from exporter.bundle import Bundle
 from exporter.model import Artifact, Case, Cell, Recipe
 from exporter.parity.plan import NO_RUNTIME, plan
-from exporter.runtimes import Runtime
+from exporter.runtimes import Runs, Runtime
 
 
-def runtime(name: str, *formats: str) -> Runtime:
-    return Runtime(name, name, formats, "cpu", list)
+def runtime(name: str, *formats: str, runs: Runs = Runs.ALL) -> Runtime:
+    return Runtime(name, name, formats, "cpu", list, runs=runs)
 
 
 def test_the_product_in_order(bundle: Bundle, tiny: ModuleType) -> None:
@@ -24,6 +24,16 @@ def test_the_product_in_order(bundle: Bundle, tiny: ModuleType) -> None:
         for case in ("before", "trigger", "after")
     ]
     assert len(set(cells)) == len(cells)
+
+
+def test_a_runtime_for_some_artifacts_gets_all_where_it_is_named(bundle: Bundle) -> None:
+    recipes = [Recipe("tflite"), Recipe("tflite-int8", (("io", "int8"),))]
+    both = replace(bundle, artifacts=tuple(Artifact(recipe, "written") for recipe in recipes))
+    every = runtime("every", "tflite")
+    chosen = [every, runtime("some", "tflite", runs=Runs.QUANTIZED), runtime("none", "tflite", runs=Runs.ON_REQUEST)]
+    found = {(c.recipe, c.runtime) for c in plan(both, chosen)}
+    assert found == {("tflite", "every"), ("tflite-int8:io=int8", "every"), ("tflite-int8:io=int8", "some")}
+    assert len({(c.recipe, c.runtime) for c in plan(both, chosen, named=True)}) == 6
 
 
 def test_a_format_nobody_runs_stays_visible(bundle: Bundle) -> None:

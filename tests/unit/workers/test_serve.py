@@ -16,7 +16,7 @@ from exporter import tensors
 from exporter.errors import SourceError
 from exporter.model import TensorSpec
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError, violation
-from exporter.workers.serve import RuntimeHandler, Unsupported, error_reply
+from exporter.workers.serve import Hosted, RuntimeHandler, Unsupported, error_reply
 
 
 class Double:
@@ -52,6 +52,34 @@ def test_two_artifacts_are_open_at_once() -> None:
     made = handler()
     request = {"artifact": "a", "format": "f", "signature": "s"}
     assert made("load", request)["handle"] != made("load", request)["handle"]
+
+
+def test_one_process_answers_for_the_runtime_that_hello_named(tmp_path: Path) -> None:
+    class Triple(Double):
+        def run(self, inputs: tensors.Tensors) -> tensors.Tensors:
+            return {"y": inputs["x"] * 3}
+
+    triple = RuntimeHandler(
+        "triple", lambda path, format, key: Triple(), versions={}, formats=("f",), dtypes=("float32",)
+    )
+    hosted = Hosted({"double": handler(), "triple": triple})
+    tensors.save(tmp_path / "i", {"x": np.array([1], np.float32)})
+    handles = {}
+    for name, result in (("double", 2), ("triple", 3), ("double", 2)):
+        assert hosted("hello", {"runtime": name})["runtime"] == name
+        assert not any(_runs(hosted, old, tmp_path) for old in handles.get(name, ()))
+        handle = hosted("load", {"artifact": "a", "format": "f", "signature": "s"})["handle"]
+        handles.setdefault(name, []).append(handle)
+        assert _runs(hosted, handle, tmp_path)
+        assert tensors.load(tmp_path / "o")["y"].tolist() == [result]
+
+
+def _runs(made: Hosted, handle: str, directory: Path) -> bool:
+    try:
+        made("run", {"handle": handle, "inputs": str(directory / "i"), "outputs": str(directory / "o")})
+    except KeyError:
+        return False
+    return True
 
 
 def test_feeding_other_names_is_an_error_that_lists_both(tmp_path: Path) -> None:

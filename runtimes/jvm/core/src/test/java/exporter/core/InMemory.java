@@ -9,7 +9,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.UnaryOperator;
 
 /** The smallest engine there can be: a Java function on tensors of the Java heap, under any signatures. */
-public final class InMemory implements Engine {
+public class InMemory implements Engine {
   private final Map<String, Signature> signatures = new LinkedHashMap<>();
   private final Set<DType> dtypes;
   private final UnaryOperator<Map<String, HostTensor>> function;

@@ -8,12 +8,14 @@ import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
- * Worker program: {@code java -cp 'target/lib/*' exporter.worker.Main RUNTIME} hosts one engine and answers the worker
+ * Worker program: {@code java -cp 'target/lib/*' exporter.worker.Main RUNTIME…} hosts engines and answers the worker
  * protocol on file descriptors 3 and 4 until {@code bye} or the end of the requests. stdout and stderr are its log.
  *
  * <p>The runtimes are the engines on the class path; adding one needs no change here.
@@ -34,16 +36,17 @@ public final class Main {
     try {
       Map<String, Engine> engines = new TreeMap<>();
       ServiceLoader.load(Engine.class).forEach(engine -> engines.put(engine.name(), engine));
-      String name = arguments.length == 1 ? arguments[0] : "";
-      if (!engines.containsKey(name)) {
+      List<String> names = List.of(arguments);
+      if (names.isEmpty() || !engines.keySet().containsAll(names)) {
         System.err.println(
-            "usage: exporter.worker.Main RUNTIME with RUNTIME one of " + String.join(", ", engines.keySet())
+            "usage: exporter.worker.Main RUNTIME… with RUNTIME one of " + String.join(", ", engines.keySet())
                 + "; found '" + String.join(" ", arguments) + "'");
         return USAGE;
       }
       try (InputStream requests = new FileInputStream("/dev/fd/3");
           OutputStream replies = new FileOutputStream("/dev/fd/4")) {
-        Session session = new Session(engines.get(name), EngineOptions.defaults());
+        List<Engine> hosted = names.stream().map(engines::get).collect(Collectors.toList());
+        Session session = new Session(hosted, EngineOptions.defaults());
         new Server(session, System.err).serve(requests, replies);
         session.close();
       }

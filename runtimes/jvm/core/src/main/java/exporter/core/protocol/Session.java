@@ -20,11 +20,12 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * The operations of the worker protocol on one engine. What must be the same in every runtime happens here: names are
+ * The operations of the worker protocol on the engine that the last {@code hello} named. What must be the same in every runtime happens here: names are
  * compared as sets, dtypes and shapes are checked before anything runs, and every model is closed.
  */
 public final class Session implements AutoCloseable {
@@ -33,9 +34,10 @@ public final class Session implements AutoCloseable {
 
   private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
 
-  private final Engine engine;
+  private final List<Engine> engines;
   private final EngineOptions options;
   private final Map<String, Loaded> models = new HashMap<>();
+  private Engine engine;
   private int loads;
 
   /** One signature of an open model. */
@@ -49,8 +51,12 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  public Session(Engine engine, EngineOptions options) {
-    this.engine = engine;
+  /**
+   * @param engines what this process hosts, at least one; the first answers until a {@code hello} names another
+   */
+  public Session(List<Engine> engines, EngineOptions options) {
+    this.engines = List.copyOf(engines);
+    this.engine = engines.get(0);
     this.options = options;
   }
 
@@ -89,10 +95,13 @@ public final class Session implements AutoCloseable {
           "protocol-version", "this worker speaks protocol " + PROTOCOL + ", the host asked for " + protocol);
     }
     JsonNode runtime = request.path("runtime");
-    if (!runtime.asText().equals(engine.name())) {
-      throw new ModelException(
-          "wrong-runtime", "this worker hosts '" + engine.name() + "', the host asked for " + runtime);
+    Engine named = engines.stream().filter(one -> one.name().equals(runtime.asText())).findFirst().orElse(null);
+    if (named == null) {
+      String hosted = engines.stream().map(one -> "'" + one.name() + "'").collect(Collectors.joining(", "));
+      throw new ModelException("wrong-runtime", "this worker hosts " + hosted + ", the host asked for " + runtime);
     }
+    close(); // models of the engine that answered so far
+    engine = named;
     ObjectNode ok = JSON.objectNode();
     ok.put("protocol", PROTOCOL);
     ok.put("runtime", engine.name());

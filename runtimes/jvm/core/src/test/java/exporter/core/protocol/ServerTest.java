@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import exporter.core.DType;
+import exporter.core.Engine;
 import exporter.core.EngineOptions;
 import exporter.core.HostTensor;
 import exporter.core.InMemory;
@@ -54,6 +55,8 @@ class ServerTest {
               List.of(spec("y", DType.FLOAT32, -1, 2), spec("t", DType.STRING, -1), spec("n", DType.FLOAT32, null))),
           new Signature("int8", List.of(spec("i", DType.INT8, -1)), List.of()));
 
+  private List<Engine> hosted = List.of(engine);
+
   private static TensorSpec spec(String name, DType dtype, long... shape) {
     return new TensorSpec(name, dtype, shape);
   }
@@ -63,7 +66,7 @@ class ServerTest {
     String text = String.join("\n", requests).replace('\'', '"')
         .replace("IN", dir.resolve("in").toString()).replace("OUT", dir.resolve("out").toString()) + "\n";
     ByteArrayOutputStream replies = new ByteArrayOutputStream();
-    new Server(new Session(engine, EngineOptions.defaults()), new PrintStream(OutputStream.nullOutputStream()))
+    new Server(new Session(hosted, EngineOptions.defaults()), new PrintStream(OutputStream.nullOutputStream()))
         .serve(new ByteArrayInputStream(text.getBytes(StandardCharsets.UTF_8)), replies);
     List<JsonNode> records = new ArrayList<>();
     for (String line : replies.toString(StandardCharsets.UTF_8).split("\n")) {
@@ -111,6 +114,30 @@ class ServerTest {
     assertError(
         "load", "wrong-runtime", "hosts 'in-memory', the host asked for \"other\"",
         last("{'id': 1, 'op': 'hello', 'protocol': 1, 'runtime': 'other'}"));
+  }
+
+  /** One process hosts several runtimes: hello names the one that answers, and ends what the earlier one had open. */
+  @Test
+  void turns() throws IOException {
+    feed(goodFeed());
+    InMemory other =
+        new InMemory(Set.of(), inputs -> inputs) {
+          @Override
+          public String name() {
+            return "other";
+          }
+        };
+    hosted = List.of(engine, other);
+    List<JsonNode> replies = talk(LOAD, "{'id': 5, 'op': 'hello', 'protocol': 1, 'runtime': 'other'}", RUN,
+        "{'id': 6, 'op': 'hello', 'protocol': 1, 'runtime': 'in-memory'}", LOAD.replace("1", "7"),
+        "{'id': 8, 'op': 'hello', 'protocol': 1, 'runtime': 'third'}", "{'id': 9, 'op': 'bye'}");
+    assertEquals("other", replies.get(1).get("ok").get("runtime").asText());
+    assertEquals(0, replies.get(1).get("ok").get("dtypes").size());
+    assertTrue(replies.get(2).path("error").isObject(), replies.get(2)::toString);
+    assertEquals("in-memory", replies.get(3).get("ok").get("runtime").asText());
+    assertEquals("m2", replies.get(4).get("ok").get("handle").asText());
+    assertError("load", "wrong-runtime", "hosts 'in-memory', 'other', the host asked for", replies.get(5));
+    assertEquals(0, engine.openModels.get() + other.openModels.get());
   }
 
   @Test

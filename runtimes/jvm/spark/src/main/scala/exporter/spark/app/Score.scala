@@ -26,6 +26,10 @@ object Score {
     "org.apache.spark.sql.execution.datasources.BasicWriteJobStatsTracker",
     "org.apache.spark.util.Utils")
 
+  // after a failure executors still answer for tasks that were running, and these print a
+  // stack trace for each answer that no scheduler is there to take any more
+  private val correspondents = Seq("org.apache.spark.network", "org.apache.spark.rpc")
+
   def main(words: Array[String]): Unit = {
     val status = run(words.toSeq, session, System.out, System.err, spark => spark.stop())
     if (status != 0) {
@@ -64,11 +68,16 @@ object Score {
         val spark = open
         try {
           if (!debug) {
-            storytellers.foreach(Configurator.setLevel(_, Level.OFF))
+            silence(storytellers)
           }
           val job = new Job(spark, request)
           if (request.dryRun) out.println(job.describe) else job.run()
-        } finally close(spark)
+        } finally {
+          if (!debug) {
+            silence(correspondents)
+          }
+          close(spark)
+        }
       }
       0
     } catch {
@@ -83,6 +92,8 @@ object Score {
         Failed
     }
   }
+
+  private def silence(loggers: Seq[String]): Unit = loggers.foreach(Configurator.setLevel(_, Level.OFF))
 }
 
 /** One line that says what is wrong, out of what Spark makes of it on its way to the driver. */
