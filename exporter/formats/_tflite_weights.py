@@ -8,6 +8,7 @@ the last axis). Four-bit values are packed two to a byte, the earlier one in the
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,9 +54,17 @@ def parse(model: bytes) -> Any:
     return parsed
 
 
-def weights(model: bytes) -> dict[Name, Weight]:
-    """All constant tensors that stand for real numbers."""
-    parsed = parse(model)
+# every recipe asks several things of its own file and of the float one, and parsing is what takes the time
+@functools.lru_cache(maxsize=2)
+def _read(model: bytes) -> Any:
+    """As `parse`, for looking only: the tree is shared."""
+    return parse(model)
+
+
+@functools.lru_cache(maxsize=2)
+def weights(model: bytes) -> Mapping[Name, Weight]:
+    """All constant tensors that stand for real numbers; not to be changed, the next caller gets the same."""
+    parsed = _read(model)
     return {
         name: weight for name, tensor in _constants(parsed) if (weight := _weight(parsed, name[0], tensor)) is not None
     }
@@ -189,7 +198,7 @@ def signature_tensors(parsed: Any, key: str) -> tuple[dict[str, int], dict[str, 
 
 def interface(model: bytes, key: str) -> dict[str, Interface]:
     """Inputs and outputs of a signature that are quantized in the file."""
-    parsed = parse(model)
+    parsed = _read(model)
     inputs, outputs, graph = signature_tensors(parsed, key)
     found = {}
     for name, number in {**inputs, **outputs}.items():
@@ -205,7 +214,7 @@ def output_steps(model: bytes, key: str) -> dict[str, float | None]:
     """Distance of neighbouring values of each output; None where the operation that makes it computes in float."""
     from ai_edge_litert import schema_py_generated as schema
 
-    parsed = parse(model)
+    parsed = _read(model)
     _, outputs, graph = signature_tensors(parsed, key)
     makers = {int(number): operator for operator in graph.operators for number in operator.outputs}
     steps: dict[str, float | None] = {}
@@ -224,7 +233,7 @@ def float_operations(model: bytes) -> dict[str, int]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    parsed = parse(model)
+    parsed = _read(model)
     found: dict[str, int] = {}
     for graph in parsed.subgraphs:
         for operator in graph.operators:

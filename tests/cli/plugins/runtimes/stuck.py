@@ -2,7 +2,7 @@
 
 import sys
 
-from exporter.runtimes import Runtime
+from exporter.runtimes import Runs, Runtime
 
 RUNTIME = Runtime(
     name="stuck",
@@ -10,5 +10,5 @@ RUNTIME = Runtime(
     formats=("onnx",),
     kind="cpu",
     command=lambda: [sys.executable, "-c", "import threading; threading.Event().wait()"],
-    default=False,
+    runs=Runs.ON_REQUEST,
 )
