@@ -21,7 +21,7 @@ ENOUGH = 100  # rows; ai-edge-quantizer's and LiteRT's guides ask for 100 to 500
 SAMPLES = 256  # rows that are used of those given
 _RANGE = 4.0  # times that calibration may be wider or narrower than the inputs of the cases
 _SHARED = 0.5  # share of calibration rows that may be those of the evaluation
-_UNIFORM = 1.95  # sqrt(n) * Kolmogorov's distance that uniform values exceed once in a thousand
+_UNIFORM = 1.95  # sqrt(n) * Kolmogorov's distance that values of the same distribution exceed once in a thousand
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def audit(rows: Tensors, evaluation: Tensors, prefix: str = "") -> list[Finding]
 
 def _audit_values(what: str, values: Array, evaluation: Array | None) -> list[Finding]:
     found = []
-    if _looks_uniform(values) and not (evaluation is not None and _looks_uniform(evaluation)):
+    if _looks_uniform(values) and not (evaluation is not None and evaluation.size and _alike(values, evaluation)):
         found.append(
             Finding(
                 "uniform-noise",
@@ -197,10 +197,23 @@ def _looks_uniform(values: Array) -> bool:
     flat = np.sort(values.reshape(-1).astype(np.float64))
     if flat.size < 100 or flat[0] == flat[-1]:
         return False
-    flat = flat[:: max(1, flat.size // 10_000)]
+    flat = _thinned(flat)
     expected = (flat - flat[0]) / (flat[-1] - flat[0])
     distance = float(np.abs(expected - np.arange(flat.size) / (flat.size - 1)).max())
     return bool(distance * np.sqrt(flat.size) < _UNIFORM)
+
+
+def _alike(values: Array, others: Array) -> bool:
+    """Smirnov's test: whether both may come from one distribution; few values say little, and then they may."""
+    a, b = (_thinned(np.sort(x.reshape(-1).astype(np.float64))) for x in (values, others))
+    at = np.concatenate([a, b])
+    distance = np.abs(np.searchsorted(a, at, "right") / a.size - np.searchsorted(b, at, "right") / b.size).max()
+    return bool(distance * np.sqrt(a.size * b.size / (a.size + b.size)) < _UNIFORM)
+
+
+def _thinned(ordered: Array) -> Array:
+    """At most 20,000 of many values."""
+    return ordered[:: max(1, ordered.size // 10_000)]
 
 
 def _row_hashes(rows: Tensors) -> list[bytes]:

@@ -60,8 +60,12 @@ def test_data_that_are_uniform_themselves_are_not_noise() -> None:
     rng = np.random.default_rng(3)
     signature = Signature("s", (TensorSpec("x", "float32", (None, 2)),), (TensorSpec("y", "float32", (None, 1)),))
     rows = {"x": rng.uniform(-10, 10, (200, 2)).astype(np.float32)}
-    judged = {"x": rng.uniform(-10, 10, (64, 2)).astype(np.float32)}
-    assert calibration("test", {"s": rows}, [signature], {"s": judged}, seed=7).findings == ()
+    for count in (64, 16):
+        judged = {"x": rng.uniform(-10, 10, (count, 2)).astype(np.float32)}
+        assert calibration("test", {"s": rows}, [signature], {"s": judged}, seed=7).findings == ()
+    bell = {"x": rng.normal(0, 2, (64, 2)).astype(np.float32)}
+    found = calibration("test", {"s": rows}, [signature], {"s": bell}, seed=7).findings
+    assert [finding.code for finding in found] == ["uniform-noise"]
 
 
 def test_rows_are_drawn_by_the_seed_and_hashed() -> None:
