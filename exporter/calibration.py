@@ -150,7 +150,15 @@ def audit(rows: Tensors, evaluation: Tensors, prefix: str = "") -> list[Finding]
         found.append(
             Finding("identical-samples", f"{prefix}{len(set(hashes))} different rows among {count} for calibration")
         )
-    if evaluation:
+    if not evaluation:
+        found.append(
+            Finding(
+                "no-evaluation",
+                f"{prefix}there are no other rows to judge by, so rows that are wrong all alike cannot be told; "
+                "give --inputs",
+            )
+        )
+    else:
         judged = set(_row_hashes(evaluation))
         shared = sum(h in judged for h in hashes)
         if shared > _SHARED * count:
@@ -220,7 +228,8 @@ def _row_hashes(rows: Tensors) -> list[bytes]:
     arrays = [as_strings(a) if dtype_name(a) == "string" else a for _, a in sorted(rows.items())]
     return [
         hashlib.sha256(
-            b"\1".join(b"\0".join(a[i].reshape(-1)) if a.dtype == object else a[i].tobytes() for a in arrays)
+            # 0 and -0 are one number
+            b"\1".join(b"\0".join(a[i].reshape(-1)) if a.dtype == object else (a[i] + 0).tobytes() for a in arrays)
         ).digest()
         for i in range(_count(rows))
     ]

@@ -35,6 +35,8 @@ def check_inputs_name(text: str, *, functions: bool) -> None:
             raise missing_path(file, "file")
         return
     path = Path(text)
+    if not path.suffix and not path.exists():
+        raise missing_path(path)
     if path.suffix not in KINDS:
         also = " or file.py:function" if functions else ""
         raise UsageError("inputs-kind", f"{path} is not a kind of input file", f"give one of {', '.join(KINDS)}{also}")

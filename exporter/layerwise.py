@@ -128,17 +128,17 @@ def sensitivity(
     try:
         progress(f"opening {spec.text}")
         converter.source.open()
-        inputs = converter.own_inputs()
+        measured_on = converter.calibrate(()) if format_named(recipe.format).calibrated else None
+        for note in converter.notes:
+            progress(note)
+        # as a conversion does, which judges a source without data by its calibration
+        inputs = converter.own_inputs() or (measured_on.rows if measured_on is not None else {})
         if not inputs:
             raise InputsError(
                 "no-data",
                 "there is no data to measure the layers on",
                 "give --inputs with rows that the model will see",
             )
-        if format_named(recipe.format).calibrated:
-            converter.calibrate(())
-            for note in converter.notes:
-                progress(note)
         progress(f"measuring the layers of {recipe.id}")
         measured = converter.sensitivity(recipe, inputs)
         layers = converter.layers()

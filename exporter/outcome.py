@@ -38,7 +38,9 @@ class OutputComparison:
     `needed` is the factor on the allowed bound that would just pass; `allowed` is the rule in words.
     Of quantized artifacts only: `noise_db` is S over the RMS of the error in dB, `steps` the largest distance from the
     reference kernels in steps of the output, `kl` the mean divergence (nats) of rows that are probabilities, and
-    `flip_margin` the largest margin (first minus second of the reference row) of a row whose argmax changed.
+    `flip_margin` the largest margin (first minus second of the reference row) of a row whose argmax changed, `follows`
+    the correlation of what varies from row to row with what varies in the reference, and `gated` says whether the
+    quality counts: made-up inputs are outside of what was calibrated.
     `task` is set on labelled rows.
     `histogram` counts elements by decade of |a-b|/S: exact zeros, then <1e-9 … >=1.
     """
@@ -61,6 +63,8 @@ class OutputComparison:
     steps: float | None = None
     kl: float | None = None
     flip_margin: float | None = None
+    follows: float | None = None
+    gated: bool = True
     task: Score | None = None
 
 

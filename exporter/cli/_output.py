@@ -178,7 +178,7 @@ def _print_prices(report: Report) -> None:
             f"{price.gate_db:g}",
             "" if price.top1 is None else f"{price.top1:.1%}",
             "" if price.weights is None else f"{price.weights.worst:.2f}",
-            price.left,
+            price.remarks,
         ]
         for price in found
     ]

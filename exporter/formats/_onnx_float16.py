@@ -14,9 +14,9 @@ import numpy as np
 
 from exporter.formats import Refused
 from exporter.formats._onnx_weights import graphs, weights
+from exporter.formats._quantization import LARGEST_HALF
 from exporter.tensors import Array
 
-LARGEST = float(np.finfo(np.float16).max)
 _LEAST = 2.0**-24  # of float16; the converter takes nothing smaller
 _WIDENED = "_in_float32"
 _UP, _DOWN = "_cast_to_fp32", "_cast_to_fp16"  # what the converter adds to the name of a tensor
@@ -42,7 +42,7 @@ def store_half(model: Any, excluded: Collection[str]) -> list[str]:
             if tensor.data_type != TensorProto.FLOAT or tensor.name in exact or not tensor.dims:
                 continue
             values = numpy_helper.to_array(tensor)
-            if _largest(values) > LARGEST:
+            if _largest(values) > LARGEST_HALF:
                 stayed.append(f"{tensor.name} stays float32: it holds {_largest(values):g}, and float16 ends at 65504")
                 continue
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
@@ -77,7 +77,7 @@ def compute_half(model: Any, excluded: Collection[str]) -> Any:
         for tensor in graph.initializer:
             if tensor.data_type == TensorProto.FLOAT16 and tensor.name in floats:
                 values = floats[tensor.name].values
-                if _largest(values) > LARGEST:
+                if _largest(values) > LARGEST_HALF:
                     raise Refused(
                         f"{tensor.name} holds {_largest(values):g}, and float16 ends at 65504; use compute=float32"
                     )

@@ -77,7 +77,8 @@ def own_weights(float_model: Any, quantized: Any) -> Any:
     for name, tensor in _floats(copy).items():
         if name in stored:
             values = stored[name].values.reshape(tuple(tensor.dims))
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+            # a single number of a loop has no dimension, and must not get one
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name))
     return copy
 
 

@@ -14,6 +14,7 @@ from exporter.tensors import Array, Tensors
 if TYPE_CHECKING:
     from exporter.source.source import Source
 
+LARGEST_HALF = float(np.finfo(np.float16).max)
 BATCH = 8  # rows that are measured at once; every activation of them is kept
 _LARGE = 1024  # elements of a weight that is listed where it stayed float
 _FLOAT16_STEP = 2.0**-10  # spacing of float16 values relative to their power of two; 2^-24 is the smallest spacing
@@ -89,6 +90,16 @@ def need_float32(source: Source, writer: str) -> None:
             raise Refused(
                 f"layer {layer.name!r} computes in {policy.compute_dtype} (mixed precision), which {writer} does not "
                 "take; build the model with the policy float32 and load the same weights"
+            )
+
+
+def need_numbers(weights: Mapping[str, Weight]) -> None:
+    """Raises `Refused` for a weight that is NaN: no scale fits it, and some quantizers drop it without a word."""
+    for name, weight in weights.items():
+        if np.isnan(weight.values).any():
+            raise Refused(
+                f"{name} holds {int(np.isnan(weight.values).sum())} NaN among {weight.values.size} values, which no "
+                "quantizer can store; train the model again, or look where its loss became NaN"
             )
 
 

@@ -13,7 +13,7 @@ import functools
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,15 @@ from exporter.formats import Format, Option, Refused, Written
 from exporter.formats import _onnx_weights as stored
 from exporter.formats._onnx_float16 import compute_half, store_half
 from exporter.formats._onnx_layers import layers_of_nodes
-from exporter.formats._quantization import batches, facts, kept_note, need_calibration, need_float32, one_of
+from exporter.formats._quantization import (
+    batches,
+    facts,
+    kept_note,
+    need_calibration,
+    need_float32,
+    need_numbers,
+    one_of,
+)
 from exporter.formats.onnx import MAX_OPSET, Made, check, float_models, opset_number, written
 from exporter.model import Entry, Signature
 from exporter.selection import present, sharing
@@ -54,6 +62,7 @@ def write(
     kept: dict[str, None] = {}
     shared: set[str] = set()
     for name, model in base.models.items():
+        need_numbers(stored.weights(model))
         nodes: list[str] = []
         if source.keep_float:
             owned = layers_of_nodes(model, source.traced(name))
@@ -63,17 +72,19 @@ def write(
         models[name], words = quantize(model, options, source.calibration.get(name), nodes)
         stayed += words
         check(models[name], source.signatures[name])
+    quantized = _facts(base, models, calibrated, stayed)
     found = written(source, directory, Made(models, base.rewrites), options["opset"])
     steps = {name: stored.output_steps(model) for name, model in models.items()}
     return replace(
         found,
         rewrites=(*found.rewrites, *stayed, *kept_note(source.keep_float, kept, shared)),
         versions={**found.versions, "onnxruntime": version("onnxruntime")},
-        quantization={**_facts(base, models, calibrated), "steps": steps, "kept_float": list(kept)},
+        quantization={**quantized, "steps": steps, "kept_float": list(kept)},
     )
 
 
-def _facts(base: Made, models: Mapping[str, Any], calibrated: bool) -> dict[str, Any]:
+def _facts(base: Made, models: Mapping[str, Any], calibrated: bool, stayed: Sequence[str]) -> dict[str, Any]:
+    """What was quantized. Raises `Refused` if nothing was, with what stayed float."""
     several = len(models) > 1
     weights = {
         f"{name}/{key}" if several else key: weight
@@ -84,6 +95,8 @@ def _facts(base: Made, models: Mapping[str, Any], calibrated: bool) -> dict[str,
     for model in models.values() if calibrated else ():
         for kind, count in stored.float_operations(model).items():
             operations[kind] = operations.get(kind, 0) + count
+    if stayed and all(weight.step is None for weight in weights.values()):
+        raise Refused(f"nothing can be stored like that: {'; '.join(stayed)}; use onnx-dynamic")
     return facts("onnxruntime", weights, operations, sum(model.ByteSize() for model in base.models.values()))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from exporter import feeding
 from exporter.formats import Format, Option, Refused, Written
 from exporter.formats import _tflite_weights as stored
-from exporter.formats._quantization import facts, kept_note, need_calibration, one_of
+from exporter.formats._quantization import facts, kept_note, need_calibration, need_numbers, one_of
 from exporter.formats._tflite_ai_edge import Precision, operations_of, quantize, ranges_of, recipe_of
 from exporter.formats._tflite_finish import finish
 from exporter.formats._tflite_layers import Operation, keeping
@@ -42,7 +42,10 @@ def write(precision: Precision, source: Source, directory: Path, options: Mappin
         Refused: the precision has no meaning for the source, or calibration data are missing.
     """
     precision = _prepared(precision, source, options)
+    for model in base(source, precision).files.values():
+        need_numbers({stored.label(name): weight for name, weight in stored.weights(model).items()})
     made = _MAKERS[options["maker"]](source, precision, options.get("io", "float"))
+    _need_finite(made)
     entries = {}
     for name, entry in made.entries.items():
         model = made.files[entry.path]
@@ -57,6 +60,18 @@ def write(precision: Precision, source: Source, directory: Path, options: Mappin
         versions=_versions(options["maker"]),
         quantization={**_facts(precision, source, made, options["maker"]), "steps": steps, "kept_float": kept},
     )
+
+
+def _need_finite(made: Converted) -> None:
+    """Raises `Refused` for a weight that float16 cannot hold: the quantizer stores infinity without a word."""
+    for model in made.files.values():
+        for name, weight in stored.weights(model).items():
+            if weight.dtype == "FLOAT16" and np.isinf(weight.values).any():
+                count = int(np.isinf(weight.values).sum())
+                raise Refused(
+                    f"{stored.label(name)} holds {count} values above 65504, where float16 ends; keep its layer "
+                    "float with --keep-float, or use tflite-dynamic"
+                )
 
 
 def _prepared(precision: Precision, source: Source, options: Mapping[str, str]) -> Precision:

@@ -20,7 +20,7 @@ SCALE_FLOOR = 1e-7
 HISTOGRAM_DECADES = tuple(range(-9, 1))  # edges 1e-9 … 1e0 of |a-b|/S
 
 
-def scales(references: Mapping[str, Tensors]) -> dict[str, float]:
+def scales(references: Mapping[str, Tensors], floor: float = SCALE_FLOOR) -> dict[str, float]:
     """Output name -> RMS over the finite values of every case's reference, not below the floor."""
     values: dict[str, list[Array]] = {}
     for outputs in references.values():
@@ -28,7 +28,7 @@ def scales(references: Mapping[str, Tensors]) -> dict[str, float]:
             if dtype_name(array) != "string":
                 wide = np.abs(_widen(array)).reshape(-1)
                 values.setdefault(name, []).append(wide[np.isfinite(wide)])
-    return {name: max(SCALE_FLOOR, _rms(np.concatenate(parts))) for name, parts in values.items()}
+    return {name: max(floor, _rms(np.concatenate(parts))) for name, parts in values.items()}
 
 
 def _rms(values: Array) -> float:

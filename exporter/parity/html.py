@@ -163,7 +163,7 @@ def _quantization(report: Report) -> Iterable[str]:
         f'<td class="num">{_number(price.top1, ".1%")}{_margin(price)}</td>'
         f'<td class="num">{_number(price.kl, ".1g")}</td><td class="num">{_number(price.steps, ".2g")}</td>'
         f'<td class="num">{_number(price.weights.worst if price.weights else None, ".2f")}</td>'
-        f'<td class="why">{_e(price.stored)}{"<br>" + _e(price.left) if price.left else ""}</td></tr>'
+        f'<td class="why">{_e(price.stored)}{"<br>" + _e(price.remarks) if price.remarks else ""}</td></tr>'
         for price in found
     ]
     head = [("recipe", False), ("maker", False), ("size", True), ("of float", True), ("dB", True), ("top-1", True)]
@@ -181,10 +181,12 @@ def _scatter(points: Sequence[tuple[float, float, str]]) -> str:
     """Recipes by size (share of float, to the right) and SQNR (dB, upwards)."""
     width, height, left, below = 720, 260, 44, 34
     right = max(1.0, *(share for share, _, _ in points)) * 1.05
-    top = max((db for _, db, _ in points if db < 200), default=100.0) * 1.12
+    top = max(10.0, *(db for _, db, _ in points if db < 200), 10.0) * 1.12
 
     def at(share: float, db: float) -> tuple[float, float]:
-        return left + share / right * (width - left - 8), height - below - min(db, top) / top * (height - below - 8)
+        return left + share / right * (width - left - 8), height - below - min(max(db, 0.0), top) / top * (
+            height - below - 8
+        )
 
     parts = []
     for tick in range(0, int(top) + 1, 10):

@@ -22,6 +22,10 @@ from exporter.parity.compare import compare, is_float
 from exporter.tensors import Array, Tensors
 
 TABLE = Path(__file__).with_name("quality.toml")
+# Correlation with what the source's outputs vary by. Noise as strong as that variation leaves 0.7, a file whose ranges
+# were measured on something else and that gives one constant leaves 0, whatever its SQNR: an offset is signal too.
+FOLLOWS = 0.5
+_ROWS = 4  # fewer say little of a correlation
 _LOOSE = Tolerance(1e300, 1e300, "the gate is the noise, not an element")
 
 
@@ -65,13 +69,17 @@ def quality_of(recipe: str) -> Quality | None:
 def noise_db(got: Array, expected: Array, scale: float) -> float:
     """20 log10(scale / RMS of the error); Infinity without error, -Infinity where only one of both is finite.
 
+    -Infinity, too, for an error where there is no signal.
+
     Elements that are finite in neither do not count: that their patterns are equal is compared before.
     """
     a, b = got.astype(np.float64), expected.astype(np.float64)
     counted = np.isfinite(a) | np.isfinite(b)
-    error = float(np.sqrt(np.mean((a[counted] - b[counted]) ** 2))) if counted.any() else 0.0
-    if not math.isfinite(error):
+    # relative to the largest, so that neither 1e200 nor 1e-200 is lost in its square
+    largest = float(np.abs(a[counted] - b[counted]).max(initial=0.0))
+    if not math.isfinite(largest) or (largest and not scale):
         return -math.inf
+    error = largest * float(np.sqrt(np.mean(((a[counted] - b[counted]) / largest) ** 2))) if largest else 0.0
     return 20 * math.log10(scale / error) if error else math.inf
 
 
@@ -92,12 +100,14 @@ class Measured:
 
     Attributes:
         of_data: whether it is made of data; others are outside of what was calibrated.
+        signal: RMS of each output of the source over all cases.
         own: outputs of the float model with the artifact's weights.
         kernels: outputs of the reference kernels on the artifact; only of static recipes.
         steps: distance of neighbouring values by output; None where it is computed in float.
     """
 
     of_data: bool
+    signal: Mapping[str, float]
     own: Tensors | None = None
     kernels: Tensors | None = None
     steps: Mapping[str, float | None] = field(default_factory=dict)
@@ -123,7 +133,7 @@ def judge(
     for found in loose.outputs:
         name = found.name
         if is_float(expected[name]):
-            found, own_problems = _judge_float(found, got[name], expected[name], scale[name], quality, measured)
+            found, own_problems = _judge_float(found, got[name], expected[name], quality, measured)
             problems += own_problems
         elif found.needed > 1:
             problems.append(
@@ -142,9 +152,10 @@ def judge(
 
 
 def _judge_float(
-    found: OutputComparison, got: Array, expected: Array, scale: float, quality: Quality, measured: Measured
+    found: OutputComparison, got: Array, expected: Array, quality: Quality, measured: Measured
 ) -> tuple[OutputComparison, list[Problem]]:
     name = found.name
+    scale = measured.signal[name]
     db = noise_db(got, expected, scale)
     share, count, margin = agreement(got, expected)
     found = replace(
@@ -154,6 +165,7 @@ def _judge_float(
         top1=share if measured.of_data else None,
         top1_rows=count,
         flip_margin=margin,
+        gated=measured.of_data,
     )
     problems: list[Problem] = []
     if measured.of_data:
@@ -161,6 +173,16 @@ def _judge_float(
         if not db >= quality.sqnr_db:
             problems.append(
                 ("quality", f"{name}: {db:.1f} dB SQNR, expected at least {quality.sqnr_db:g} ({quality.why})")
+            )
+        found = replace(found, follows=follows(got, expected))
+        if found.follows is not None and not found.follows >= FOLLOWS:
+            found = replace(found, needed=max(found.needed, FOLLOWS / max(found.follows, 1e-3)))
+            problems.append(
+                (
+                    "quality",
+                    f"{name}: what varies from row to row has a correlation of {found.follows:.2g} with the source, "
+                    f"expected at least {FOLLOWS:g}: the output {_loses(got)}",
+                )
             )
     else:
         found = replace(found, allowed="SQNR not gated: made-up inputs", needed=0.0)
@@ -199,7 +221,8 @@ def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Qual
     if quality.own is not None:
         a, b = got.astype(np.float64), own.astype(np.float64)
         counted = np.isfinite(a) | np.isfinite(b)
-        bound = quality.own.atol * scale + quality.own.rtol * np.abs(b[counted])
+        # where both are zero, no bound is needed
+        bound = np.maximum(quality.own.atol * scale + quality.own.rtol * np.abs(b[counted]), np.finfo(float).tiny)
         needed = float((np.abs(a[counted] - b[counted]) / bound).max(initial=0.0))
         if not needed <= 1:
             return [
@@ -210,6 +233,30 @@ def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Qual
                 )
             ]
     return []
+
+
+def follows(got: Array, expected: Array) -> float | None:
+    """Correlation between what varies from row to row in both; 0 where `got` does not vary.
+
+    None for fewer than 4 rows, and where the rows of `expected` are alike.
+    """
+    if expected.ndim < 1 or len(expected) < _ROWS or not expected.size:
+        return None
+    a, b = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in (got, expected))
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    # the mean of equal rows is rounded
+    ours, theirs = (float(np.abs(x).max()) for x in (a, b))
+    if theirs <= 1e-6 * float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0)):
+        return None
+    if not ours:
+        return 0.0
+    a, b = a / ours, b / theirs
+    return float((a * b).sum() / math.sqrt(float((a * a).sum()) * float((b * b).sum())))
+
+
+def _loses(got: Array) -> str:
+    same = bool((got == got[:1]).all())
+    return "is one constant for all rows" if same else "no longer follows the input"
 
 
 def agreement(got: Array, expected: Array) -> tuple[float | None, int, float | None]:

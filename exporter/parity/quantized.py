@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from exporter.formats.registry import format_named
 from exporter.model import Artifact, Json
 from exporter.outcome import CellResult, Mismatched, OutputComparison, Passed
 from exporter.parity.quality import quality_of
@@ -43,6 +44,13 @@ class Price:
     weights: WeightCheck | None
     stored: str
     left: str
+
+    @property
+    def remarks(self) -> str:
+        """`left`, and what speaks against shipping the file although its gates hold."""
+        larger = "larger than the float file" if self.share > 1 else ""
+        lost = f"argmax changed in {1 - self.top1:.0%} of the rows" if self.top1 is not None and self.top1 < 0.5 else ""
+        return "; ".join(words for words in (self.left, larger, lost) if words)
 
 
 def prices(report: Report) -> list[Price]:
@@ -139,7 +147,7 @@ def _blame(artifact: Artifact, own: Sequence[CellResult], report: Report) -> str
     check = report.weights.get(artifact.recipe.id)
     maker = artifact.quantization["maker"]
     if check is not None and check.problem:
-        return f"the file is wrong, not the runtimes: {check.problem} (made by {maker})"
+        return f"the file is wrong, not the runtimes: {check.problem} (made by {maker}){_suspicion(artifact, report)}"
     red: dict[str, set[str]] = {}
     green: set[str] = set()
     for result in own:
@@ -155,8 +163,20 @@ def _blame(artifact: Artifact, own: Sequence[CellResult], report: Report) -> str
         verb = "computes" if len(red) == 1 else "compute"
         return f"the file is fine in {', '.join(fine)}; {wrong} {verb} something else"
     codes = set().union(*red.values())
+    if codes == {"quality"} and not _is_calibrated(artifact):
+        return "all runtimes agree with the file: this is what the precision costs"
     if codes == {"quality"}:
-        findings = [f["code"] for f in (report.bundle.source.get("calibration") or {}).get("findings", ())]
-        why = f"; the calibration is suspicious ({', '.join(findings)})" if findings else ""
-        return f"all runtimes agree with the file: this is what the precision costs with this calibration{why}"
+        return (
+            "all runtimes agree with the file: this is what the precision costs with this calibration"
+            f"{_suspicion(artifact, report)}"
+        )
     return f"no runtime computes what the file should give: what {maker} wrote is wrong, or every runtime is"
+
+
+def _is_calibrated(artifact: Artifact) -> bool:
+    return format_named(artifact.recipe.format).calibrated
+
+
+def _suspicion(artifact: Artifact, report: Report) -> str:
+    findings = [f["code"] for f in (report.bundle.source.get("calibration") or {}).get("findings", ())]
+    return f"; the calibration is suspicious ({', '.join(findings)})" if findings and _is_calibrated(artifact) else ""

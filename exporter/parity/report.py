@@ -224,7 +224,8 @@ def output_json(output: OutputComparison) -> Json:
 
 
 def _extra(output: OutputComparison) -> dict[str, float | None]:
-    return {"noise_db": output.noise_db, "steps": output.steps, "kl": output.kl, "flip_margin": output.flip_margin}
+    names = ("noise_db", "steps", "kl", "flip_margin", "follows")
+    return {name: getattr(output, name) for name in names}
 
 
 def cell_json(result: CellResult) -> Json:
@@ -308,6 +309,8 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
     if status == "unsupported" and counts["passed"]:
         status = "passed"
     outputs = [o for r in results if isinstance(r.outcome, Passed | Mismatched) for o in r.outcome.comparison.outputs]
+    # what made-up inputs do to a quantized artifact is no measure of it, unless there is nothing else
+    judged = [o for o in outputs if o.gated] or outputs
     details: dict[str, list[str]] = {}
     for result in results:
         if not isinstance(result.outcome, Passed):
@@ -324,9 +327,9 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
         runtime=runtime,
         status=status,
         counts=counts,
-        max_rel=max((o.max_rel for o in outputs), default=None),
+        max_rel=max((o.max_rel for o in judged), default=None),
         needed=max((o.needed for o in outputs), default=None),
-        sqnr_db=min((o.sqnr_db for o in outputs), default=None),
+        sqnr_db=min((o.sqnr_db if o.noise_db is None else o.noise_db for o in judged), default=None),
         elapsed_ns=sum(r.elapsed_ns for r in results),
         detail=(*lines, *notes),
         scores={name: score for result in results for name, score in scores(result).items()},

@@ -15,9 +15,8 @@ from pathlib import Path
 from exporter.bundle import Bundle
 from exporter.model import Cell, Json
 from exporter.outcome import CellResult, NotRun
-from exporter.parity.compare import scales
 from exporter.parity.plan import NO_RUNTIME
-from exporter.parity.session import RunOptions, RuntimeSession, without_artifact
+from exporter.parity.session import Reference, RunOptions, RuntimeSession, without_artifact
 from exporter.parity.weights import WeightCheck
 from exporter.protocol.clients import Clients
 from exporter.protocol.slot import Slot
@@ -46,8 +45,7 @@ def run_cells(
     for cell in cells:
         process = runtimes[cell.runtime].process if cell.runtime != NO_RUNTIME else ""
         by_process.setdefault(process or cell.runtime, {}).setdefault(cell.runtime, []).append(cell)
-    references = {(c.signature, c.name): bundle.expected(c) for c in bundle.cases}
-    scale = {s.name: scales({k[1]: v for k, v in references.items() if k[0] == s.name}) for s in bundle.signatures}
+    reference = Reference.of(bundle)
 
     def record(outcome: CellResult) -> None:
         if outcome.cell in result.cells:
@@ -61,8 +59,9 @@ def run_cells(
                 record(CellResult(cell, without_artifact(bundle, cell) or NotRun("no runtime executes this format")))
             return
         slot = Slot(clients, scratch, logs / f"{process}.log")
-        known = (references, scale, weights or {})
-        sessions = {name: RuntimeSession(bundle, runtimes[name], slot, options, *known) for name in own}
+        sessions = {
+            name: RuntimeSession(bundle, runtimes[name], slot, options, reference, weights or {}) for name in own
+        }
         try:
             for name, session in sessions.items():
                 for outcome in session.run(own[name]):

@@ -13,7 +13,7 @@ from exporter.errors import WorkerFailure
 from exporter.formats.registry import family_of
 from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
 from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
-from exporter.parity.compare import accept_casts, compare
+from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.environment import same_environment
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
@@ -35,6 +35,31 @@ class RunOptions:
     timeout: float | None = None
     custom: Path | None = None
     overrides: Overrides = field(default_factory=Overrides)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The source's own outputs.
+
+    Attributes:
+        outputs: by signature and case.
+        scale: RMS of each output over all cases of its signature, not below a floor.
+        signal: the same without a floor: noise is judged by it, and small outputs have a small signal.
+    """
+
+    outputs: Mapping[tuple[str, str], Tensors]
+    scale: Mapping[str, Mapping[str, float]]
+    signal: Mapping[str, Mapping[str, float]]
+
+    @staticmethod
+    def of(bundle: Bundle) -> Reference:
+        outputs = {(c.signature, c.name): bundle.expected(c) for c in bundle.cases}
+        by_signature = {s.name: {k[1]: v for k, v in outputs.items() if k[0] == s.name} for s in bundle.signatures}
+        return Reference(
+            outputs,
+            {name: scales(found) for name, found in by_signature.items()},
+            {name: scales(found, floor=0.0) for name, found in by_signature.items()},
+        )
 
 
 def without_artifact(bundle: Bundle, cell: Cell) -> Outcome | None:
@@ -62,16 +87,14 @@ class RuntimeSession:
         runtime: Runtime,
         slot: Slot,
         options: RunOptions,
-        references: Mapping[tuple[str, str], Tensors],
-        scale: Mapping[str, Mapping[str, float]],
+        reference: Reference,
         weights: Mapping[str, WeightCheck],
     ) -> None:
         self._bundle = bundle
         self._runtime = runtime
         self._slot = slot
         self._options = options
-        self._references = references
-        self._scale = scale
+        self._reference = reference
         self._weights = weights
         self._start_failures = 0
         self._hello: Json = {}
@@ -278,10 +301,11 @@ class RuntimeSession:
             compared = judge(
                 signature,
                 got,
-                self._references[(case.signature, case.name)],
-                self._scale[signature.name],
+                self._reference.outputs[(case.signature, case.name)],
+                self._reference.scale[signature.name],
                 quality,
                 Measured(
+                    signal=self._reference.signal[signature.name],
                     of_data=case.real or not self._has_data(signature.name),
                     own=own,
                     kernels=kernels,
@@ -300,8 +324,8 @@ class RuntimeSession:
         comparison = compare(
             signature,
             got,
-            self._references[(case.signature, case.name)],
-            self._scale[signature.name],
+            self._reference.outputs[(case.signature, case.name)],
+            self._reference.scale[signature.name],
             lambda output: overridden(
                 widened(row.tolerance, signature.output(output).dtype), self._options.overrides, output
             ),

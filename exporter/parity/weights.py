@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporter.model import Json
+from exporter.parity.compare import number
 from exporter.tensors import Array, Tensors
 
 VALUES, STEPS = "|values", "|steps"  # what follows a tensor's name in the file of stored weights
@@ -30,7 +31,8 @@ class WeightCheck:
     problem: str
 
     def to_json(self) -> Json:
-        return {"checked": self.checked, "worst_steps": self.worst, "where": self.where, "problem": self.problem}
+        worst = number(self.worst)
+        return {"checked": self.checked, "worst_steps": worst, "where": self.where, "problem": self.problem}
 
 
 def as_tensors(weights: Mapping[str, tuple[Array, Array | None]]) -> Tensors:

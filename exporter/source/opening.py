@@ -214,7 +214,7 @@ def _inputs_function(text: str, source: Source) -> Mapping[str, Tensors]:
 def _calibration(spec: Mapping[str, Any], source: Source) -> Mapping[str, Tensors]:
     """Rows from a function, or from a directory of pictures."""
     if ".py:" in spec["from"]:
-        return _inputs_function(spec["from"], source)
+        return _of_signatures(_inputs_function(spec["from"], source), source, spec["from"])
     from exporter.source.images import read_images
 
     if len(source.signatures) != 1:
@@ -226,6 +226,17 @@ def _calibration(spec: Mapping[str, Any], source: Source) -> Mapping[str, Tensor
     ((name, signature),) = source.signatures.items()
     low, high = spec["range"]
     return {name: read_images(Path(spec["from"]), signature, low, high, spec["seed"])}
+
+
+def _of_signatures(rows: Mapping[str, Tensors], source: Source, text: str) -> Mapping[str, Tensors]:
+    """Raises `InputsError` where none of the signatures is the source's: nothing would be measured."""
+    if rows and not set(rows) & set(source.signatures):
+        raise InputsError(
+            "calibration-signature",
+            f"{text} returned rows for {', '.join(map(repr, rows))}{did_you_mean(next(iter(rows)), source.signatures)}",
+            f"the signatures: {', '.join(source.signatures)}",
+        )
+    return rows
 
 
 def _evaluation(text: str | None, test: reference.Split | None, staging: Path) -> list[str]:

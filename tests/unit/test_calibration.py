@@ -93,3 +93,14 @@ def test_what_artifacts_are_judged_by_is_gathered_from_all_cases() -> None:
     found = gathered([{"x": rows[:1]}, {"x": rows[1:5]}, {"x": rows[:, :1]}, {"x": rows[5:]}])
     assert found["x"].shape == (6, 1), "the rows of the largest case"
     assert gathered([{"x": rows[:1]}, {"x": rows[1:5]}, {"x": rows[5:]}])["x"].tolist() == rows.tolist()
+
+
+def test_zeros_of_both_signs_are_one_row() -> None:
+    rows = {"image": images(200, 1)["image"] * np.where(np.arange(200) % 2, 0.0, -0.0).reshape(-1, 1, 1, 1)}
+    assert "identical-samples" in codes({"image": rows["image"].astype(np.float32)})
+
+
+def test_without_rows_to_judge_by_the_report_says_so() -> None:
+    found = calibration("test", {"serving_default": images(200, 1)}, [IMAGE], {}, seed=7).findings
+    assert [finding.code for finding in found] == ["no-evaluation"]
+    assert "give --inputs" in found[0].message

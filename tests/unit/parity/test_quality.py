@@ -11,14 +11,15 @@ import pytest
 from exporter.formats import Format
 from exporter.formats.registry import formats, parse_recipe
 from exporter.model import Signature, TensorSpec
+from exporter.outcome import Comparison
 from exporter.parity.compare import scales
-from exporter.parity.quality import Measured, divergence, judge, noise_db, quality_of, rows
+from exporter.parity.quality import Measured, divergence, follows, judge, noise_db, quality_of, rows
 
 RNG = np.random.default_rng(1)
 EXPECTED = {"y": RNG.normal(size=(64, 10)).astype(np.float32)}
 SIGNATURE = Signature("s", (), (TensorSpec("y", "float32", (None, 10)),))
 SCALE = scales({"case": EXPECTED})
-DATA = Measured(of_data=True)
+DATA = Measured(of_data=True, signal=SCALE)
 
 
 def with_noise(db: float) -> dict[str, np.ndarray]:
@@ -49,7 +50,7 @@ def test_options_do_not_change_the_row_of_a_recipe() -> None:
 def test_made_up_inputs_are_not_gated_but_measured() -> None:
     quality = quality_of("tflite-int8")
     assert quality is not None
-    found = judge(SIGNATURE, with_noise(3), EXPECTED, SCALE, quality, Measured(of_data=False))
+    found = judge(SIGNATURE, with_noise(3), EXPECTED, SCALE, quality, Measured(of_data=False, signal=SCALE))
     assert found.code == ""
     assert found.outputs[0].noise_db == pytest.approx(3, abs=0.05)
     assert "not gated" in found.outputs[0].allowed
@@ -79,7 +80,7 @@ def test_static_precisions_are_near_the_reference_kernels() -> None:
     assert quality is not None
     step = 0.05
     kernels = {"y": (np.round(EXPECTED["y"] / step) * step).astype(np.float32)}
-    measured = Measured(of_data=False, kernels=kernels, steps={"y": step})
+    measured = Measured(of_data=False, signal=SCALE, kernels=kernels, steps={"y": step})
     near = {"y": kernels["y"] + np.float32(2 * step)}
     far = {"y": kernels["y"] + np.float32(8 * step)}
     # rounding by one step in each layer of a deep network ends in a few elements that are farther away
@@ -142,3 +143,52 @@ def test_what_is_no_number_passes_no_gate() -> None:
     # a reference that is one number everywhere has no steps, and is not agreed with for that
     flat = {"y": np.zeros_like(EXPECTED["y"])}
     assert judge(SIGNATURE, EXPECTED, EXPECTED, SCALE, quality, replace(DATA, kernels=flat)).code == "conversion"
+
+
+def judged(got: np.ndarray, expected: np.ndarray, recipe: str = "tflite-int8") -> Comparison:
+    quality = quality_of(recipe)
+    assert quality is not None
+    references = {"case": {"y": expected}}
+    measured = Measured(of_data=True, signal=scales(references, floor=0.0))
+    return judge(SIGNATURE, {"y": got}, {"y": expected}, scales(references), quality, measured)
+
+
+def test_one_constant_for_all_rows_is_red_whatever_its_offset() -> None:
+    """40.8 +- 0.6 that became 40.8: 36 dB."""
+    expected = RNG.normal(40.8, 0.6, (64, 10)).astype(np.float32)
+    constant = np.broadcast_to(expected.mean(axis=0), expected.shape).astype(np.float32)
+    found = judged(constant, expected)
+    assert found.outputs[0].noise_db is not None
+    assert found.outputs[0].noise_db > 30
+    assert found.code == "quality"
+    assert "the output is one constant for all rows" in found.problem
+    assert found.outputs[0].follows == 0
+    shuffled = judged(expected[::-1].copy(), expected)
+    assert "no longer follows the input" in shuffled.problem
+    noisy = (expected + RNG.normal(0, 0.6, expected.shape)).astype(np.float32)
+    assert judged(noisy, expected).code == ""
+    assert judged(noisy, expected).outputs[0].follows == pytest.approx(0.71, abs=0.05)
+
+
+def test_rows_that_are_alike_or_few_have_nothing_to_follow() -> None:
+    alike = np.full((64, 10), 3.0, np.float32)
+    assert follows(alike, alike) is None
+    assert follows(EXPECTED["y"][:3], EXPECTED["y"][:3]) is None
+    assert follows(np.zeros_like(EXPECTED["y"]), EXPECTED["y"]) == 0
+    assert follows(EXPECTED["y"] * 2 + 1, EXPECTED["y"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-30, 1e30])
+def test_noise_is_judged_by_the_outputs_own_size(size: float) -> None:
+    expected = (EXPECTED["y"] * size).astype(np.float32)
+    wrong = (expected + RNG.normal(0, size / 2, expected.shape)).astype(np.float32)
+    found = judged(wrong, expected)
+    assert found.code == "quality"
+    assert found.outputs[0].noise_db == pytest.approx(6, abs=1)
+    assert judged(expected, expected).code == ""
+
+
+def test_an_output_that_is_zero_everywhere() -> None:
+    zero = np.zeros((64, 10), np.float32)
+    assert judged(zero, zero).code == ""
+    assert judged(zero + np.float32(1e-9), zero).code == "quality"
