@@ -39,7 +39,7 @@ public final class Main {
       List<String> names = List.of(arguments);
       if (names.isEmpty() || !engines.keySet().containsAll(names)) {
         System.err.println(
-            "usage: exporter.worker.Main RUNTIME… with RUNTIME one of " + String.join(", ", engines.keySet())
+            "usage: exporter.worker.Main RUNTIME... with RUNTIME one of " + String.join(", ", engines.keySet())
                 + "; found '" + String.join(" ", arguments) + "'");
         return USAGE;
       }

@@ -131,7 +131,7 @@ class MainTest {
     try (WorkerProcess worker = start(arguments.isEmpty() ? new String[0] : arguments.split(" "))) {
       assertEquals(2, worker.end());
       assertEquals("", worker.rest());
-      assertTrue(worker.log().startsWith("usage: exporter.worker.Main RUNTIME with RUNTIME one of "), worker::log);
+      assertTrue(worker.log().startsWith("usage: exporter.worker.Main RUNTIME... with RUNTIME one of "), worker::log);
       assertTrue(worker.log().contains("tensorflow-java"), worker::log);
       assertTrue(worker.log().endsWith("; found '" + arguments + "'\n"), worker::log);
     }
