@@ -8,11 +8,12 @@ Values are read as `decodeWeight` in tfjs-core/src/io/io_utils.ts reads them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from exporter.errors import SourceError
 from exporter.formats import Option, parse_size
+from exporter.formats._quantization import one_of
 from exporter.tensors import Array
 
 # name in the manifest -> little-endian NumPy dtype, as `decodeWeight` in tfjs-core/src/io/io_utils.ts reads them
@@ -31,6 +33,7 @@ _DTYPES: Mapping[str, np.dtype[Any]] = {
     "complex64": np.dtype("<c8"),
 }
 
+NUMBERS = ("float32", "int32", "bool")  # dtypes that the gate of stored weights compares
 # how a quantized weight is stored, and what it may stand for
 _STORED: Mapping[str, np.dtype[Any]] = {
     "uint8": np.dtype("u1"),
@@ -45,12 +48,28 @@ SHARD_SIZE = Option(
 )
 
 
-@dataclass(frozen=True)
+SHARD_NAMES = Option(
+    "plain",
+    "plain: group1-shard1of2.bin as TF.js names them; hashed: with eight digits of the content's sha256, for caches",
+    one_of("plain", "hashed"),
+)
+
+
+@dataclass(frozen=True, eq=False)
 class Weight:
-    """One named tensor: an array of float32, int32, bool or complex64, or an object array of `bytes`."""
+    """One named tensor: an array of float32, int32, bool or complex64, or an object array of `bytes`.
+
+    Attributes:
+        stored: codes in place of the values, of a weight that is quantized.
+        quantization: the manifest's entry of those codes; empty for a weight that is stored as it is.
+        variable: the Keras variable whose value it is, if it is one's.
+    """
 
     name: str
     data: NDArray[Any]
+    stored: NDArray[Any] | None = None
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    variable: Any = None
 
     @property
     def dtype(self) -> str:
@@ -63,26 +82,39 @@ class Weight:
 
     @property
     def spec(self) -> dict[str, Any]:
-        return {"name": self.name, "shape": list(self.data.shape), "dtype": self.dtype}
+        entry = {"name": self.name, "shape": list(self.data.shape), "dtype": self.dtype}
+        return {**entry, "quantization": dict(self.quantization)} if self.quantization else entry
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """What is stored: codes of a quantized weight, the values of another."""
+        return self.data if self.stored is None else self.stored
 
     def encode(self) -> bytes:
         """The bytes of the tensor in C order; a string is its length (uint32, little-endian) and its bytes."""
         if self.dtype == "string":
             return b"".join(struct.pack("<I", len(s)) + s for s in self.data.reshape(-1).tolist())
         # not ascontiguousarray: it would turn a scalar into shape (1,)
-        return np.asarray(self.data, dtype=_DTYPES[self.dtype], order="C").tobytes()
+        return np.asarray(self.codes, dtype=self._layout, order="C").tobytes()
 
     @property
     def nbytes(self) -> int:
         if self.dtype == "string":
             return sum(4 + len(s) for s in self.data.reshape(-1).tolist())
-        return int(self.data.size) * _DTYPES[self.dtype].itemsize
+        return int(self.data.size) * self._layout.itemsize
+
+    @property
+    def _layout(self) -> np.dtype[Any]:
+        return _STORED[self.quantization["dtype"]] if self.quantization else _DTYPES[self.dtype]
 
 
-def write_shards(directory: Path, weights: Sequence[Weight], shard_size: int) -> list[dict[str, Any]]:
-    """Write `group1-shard{K}of{N}.bin` and return the `weightsManifest`.
+def write_shards(
+    directory: Path, weights: Sequence[Weight], shard_size: int, *, hashed: bool = False
+) -> list[dict[str, Any]]:
+    """Write `group1-shard{K}of{N}.bin`, ceil(bytes / shard_size) of them, and return the `weightsManifest`.
 
-    No weights make no file and an empty list of paths, which the loaders take.
+    `hashed` puts the first eight digits of each file's sha256 into its name. No weights make no file and an empty list
+    of paths, which the loaders take.
 
     Raises:
         ValueError: two weights have one name (a loader keeps the last only), or a dtype TF.js cannot read.
@@ -91,11 +123,12 @@ def write_shards(directory: Path, weights: Sequence[Weight], shard_size: int) ->
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise ValueError(f"several weights are called {', '.join(twice)}")
-    total = sum(w.nbytes for w in weights)
-    count = -(-total // shard_size)
-    paths = [f"group1-shard{k + 1}of{count}.bin" for k in range(count)]
-    for path, shard in zip(paths, _cut((w.encode() for w in weights), shard_size), strict=True):
-        (directory / path).write_bytes(shard)
+    count = -(-sum(w.nbytes for w in weights) // shard_size)
+    paths = []
+    for number, shard in enumerate(_cut((w.encode() for w in weights), shard_size), 1):
+        digest = f"-{hashlib.sha256(shard).hexdigest()[:8]}" if hashed else ""
+        paths.append(f"group1-shard{number}of{count}{digest}.bin")
+        (directory / paths[-1]).write_bytes(shard)
     return [{"paths": paths, "weights": [w.spec for w in weights]}]
 
 
@@ -138,6 +171,21 @@ def read_weights(directory: Path, manifest: Any) -> dict[str, Array]:
             none, or holds what TF.js cannot decode.
     """
     return {spec["name"]: decoded(spec, stored) for spec, stored in stored_weights(directory, manifest)}
+
+
+def read_weights_of(model_json: Path) -> dict[str, Array]:
+    """`read_weights` of a model.json. Raises SourceError also where that is no JSON with a manifest."""
+    return read_weights(model_json.parent, manifest_of(model_json))
+
+
+def manifest_of(model_json: Path) -> Any:
+    """The `weightsManifest` of a model.json, unchecked. Raises SourceError where there is none."""
+    try:
+        return json.loads(model_json.read_text(encoding="utf-8"))["weightsManifest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            "bad-manifest", f"{model_json} holds no weights manifest of TF.js: {error!r}", _AGAIN
+        ) from error
 
 
 def stored_weights(directory: Path, manifest: Any) -> list[tuple[Mapping[str, Any], Array]]:

@@ -306,7 +306,24 @@ def _onnx_weights(path: Path) -> Tensors:
     return as_tensors({n: (w.values, w.step) for n, w in stored.weights(onnx.load(str(path))).items()})
 
 
-_WEIGHTS = {"tflite": _tflite_weights, "onnx": _onnx_weights}
+def _tfjs_weights(path: Path) -> Tensors:
+    from exporter.formats._tfjs_quantize import stored_weight
+    from exporter.formats._tfjs_weights import NUMBERS, manifest_of, stored_weights
+
+    found = {
+        spec["name"]: stored_weight(spec, stored)
+        for spec, stored in stored_weights(path.parent, manifest_of(path))
+        if spec["dtype"] in NUMBERS
+    }
+    return as_tensors({n: (w.values, w.step) for n, w in found.items()})
+
+
+_WEIGHTS = {
+    "tflite": _tflite_weights,
+    "onnx": _onnx_weights,
+    "tfjs-graph": _tfjs_weights,
+    "tfjs-layers": _tfjs_weights,
+}
 
 
 def _weights(request: Mapping[str, Any]) -> Json:

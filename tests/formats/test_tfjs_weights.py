@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -50,6 +51,34 @@ def test_every_shard_but_the_last_is_full(tmp_path_factory, sizes, shard):
     assert all(len(b) == shard for b in blobs[:-1])
     assert all(0 < len(b) <= shard for b in blobs[-1:])
     assert group["paths"] == [f"group1-shard{k + 1}of{len(blobs)}.bin" for k in range(len(blobs))]
+
+
+@pytest.mark.parametrize(("size", "lengths"), [(40, [40]), (39, [39, 1]), (20, [20, 20]), (8, [8] * 5)])
+def test_shards_are_those_of_the_published_converter(tmp_path, size, lengths):
+    """ceil(bytes / size) files, called after their number and count, whatever the weights' borders."""
+    weights = [Weight("a", np.ones(7, np.float32)), Weight("b", np.zeros(3, np.int32))]
+    (group,) = write_shards(tmp_path, weights, size)
+    assert group["paths"] == [f"group1-shard{k}of{len(lengths)}.bin" for k in range(1, len(lengths) + 1)]
+    assert [(tmp_path / p).stat().st_size for p in group["paths"]] == lengths
+    assert {p.name for p in tmp_path.iterdir()} == set(group["paths"])
+
+
+def test_hashed_names_change_with_the_content_and_nothing_else(tmp_path):
+    def names(value, directory):
+        (tmp_path / directory).mkdir()
+        weights = [Weight("a", np.array([1, 2, 3, value], np.float32))]
+        (group,) = write_shards(tmp_path / directory, weights, 8, hashed=True)
+        for path in group["paths"]:
+            digest = hashlib.sha256((tmp_path / directory / path).read_bytes()).hexdigest()
+            assert path.endswith(f"-{digest[:8]}.bin")
+        assert read_weights(tmp_path / directory, [group])["a"][3] == value
+        return group["paths"]
+
+    first, again, other = names(4, "1"), names(4, "2"), names(5, "3")
+    assert first == again
+    assert first[0].startswith("group1-shard1of2-")
+    assert first[0] == other[0]
+    assert first[1] != other[1]
 
 
 def test_two_weights_of_one_name_are_an_error(tmp_path):
