@@ -22,6 +22,7 @@ from exporter.tensors import Array
 from exporter.text import did_you_mean
 
 _DTYPES = ("float16", "uint8", "uint16")
+VARIANTS = tuple(f"quantize={dtype}" for dtype in _DTYPES)
 _ALL = "*"
 _LISTED = 20  # names in a message
 # dB between the values of a tensor and their rounding, below which it is worth a line: a tensor of one magnitude has

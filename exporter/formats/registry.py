@@ -72,8 +72,12 @@ def parse_recipe(text: str) -> Recipe:
 
 def default_recipes(*, all_variants: bool = False) -> list[Recipe]:
     """Every format in its default variant, in writing order; the quantized ones only where all are asked for."""
-    usable = ((name, found) for name, found in formats().items() if isinstance(found, Format))
-    return [Recipe(name) for name, found in usable if found.default or all_variants]
+    recipes = []
+    for name, found in formats().items():
+        if isinstance(found, Format) and (found.default or all_variants):
+            recipes.append(Recipe(name))
+            recipes += [parse_recipe(f"{name}:{options}") for options in found.variants if all_variants]
+    return recipes
 
 
 def family_of(recipe: Recipe) -> str:
@@ -119,6 +123,11 @@ def check_metadata(metadata: Mapping[str, object], recipes: Iterable[Recipe]) ->
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UsageError("bad-metadata", f"metadata {key!r} is not JSON: {error}", "give what JSON holds") from None
+
+
+def quantized_recipes() -> list[Recipe]:
+    """Those formats' recipes, and the quantized ones of float formats, in writing order."""
+    return [recipe for recipe in default_recipes(all_variants=True) if is_quantized(recipe)]
 
 
 def resolved_options(recipe: Recipe) -> dict[str, str]:

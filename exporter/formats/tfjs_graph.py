@@ -24,7 +24,7 @@ from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_mod
 from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
 from exporter.formats._tfjs_own import Graph, in_tensorflow
-from exporter.formats._tfjs_quantize import check_options
+from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
 from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
 from exporter.model import Entry, NameMap, Signature, TensorSpec
@@ -177,6 +177,7 @@ FORMAT = Format(
     options=OPTIONS,
     check=check_options,
     quantized_by="quantize",
+    variants=VARIANTS,
     reserved_metadata=_READ_AS_SIGNATURE,
     expected=expected,
     weights=source_weights,

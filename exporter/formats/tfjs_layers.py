@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from exporter.formats import Format, Refused, Written
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
-from exporter.formats._tfjs_quantize import check_options
+from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_topology import Topology
 from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
 from exporter.model import Entry, NameMap, Signature
@@ -45,7 +45,8 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         "convertedBy": CONVERTED_BY,
         "modelTopology": topology,
     }
-    model = Model(document, converter.weights, _layers_of(converter.weights, source))
+    layers = _layers_of(converter.weights, source) if source.keep_float else {}
+    model = Model(document, converter.weights, layers)
     files = write_models(directory, {"": model}, options, source.keep_float, source.metadata)
     outputs = (s.name for s in source.signatures[key].outputs)
     names = NameMap(source.keras_names(key).inputs, dict(zip(outputs, converter.outputs, strict=True)))
@@ -118,6 +119,7 @@ FORMAT = Format(
     options=OPTIONS,
     check=check_options,
     quantized_by="quantize",
+    variants=VARIANTS,
     reserved_metadata=(),
     expected=expected,
     weights=source_weights,
