@@ -193,18 +193,22 @@ def _saved_model(path: Path) -> Json:
 def _tfjs(path: Path) -> Json:
     model = json.loads(path.read_text())
     sizes: Counter[str] = Counter()
+    quantized: list[Json] = []
     for group in model["weightsManifest"]:
         for weight in group["weights"]:
             stored = weight.get("quantization", {}).get("dtype", weight["dtype"])
             count = 1
             for d in weight["shape"]:
                 count *= d
+            if "scale" in weight.get("quantization", {}):
+                quantized.append({"name": weight["name"], "dtype": stored, "scales": 1, "axis": 0})
             sizes[stored] += count * {"float32": 4, "int32": 4, "float16": 2, "uint16": 2}.get(stored, 1)
     shards = [p for group in model["weightsManifest"] for p in group["paths"]]
     weights = sum((path.parent / p).stat().st_size for p in shards)
     common: Json = {
         "bytes": path.stat().st_size + weights,
         "dtypes": dict(sizes),
+        "quantization": quantized,
         "facts": {"shards": len(shards), "converted by": model.get("convertedBy", "")},
     }
     if model["format"] == "layers-model":
