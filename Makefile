@@ -91,6 +91,7 @@ bench: setup ## ratios against the upstream tools, one run
 readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/quantization.py
+	$(BIN)/python tools/tfjs.py
 
 clean: ## remove what the targets made, except downloads
 	rm -rf build dist $(VENV) $(JS)/node_modules runtimes/jvm/*/target .mypy_cache .ruff_cache .pytest_cache

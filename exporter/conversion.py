@@ -240,6 +240,7 @@ class Converter:
             "examples": examples,
             "calibration": self._calibration_files,
             "keep_float": list(self._keep_float),
+            "metadata": dict(self._options.metadata),
         }
         began = time.monotonic()
         try:

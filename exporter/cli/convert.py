@@ -25,6 +25,7 @@ from exporter.cli import _output as output
     metavar="GLOB",
     help="Layers of these names stay float in quantized recipes. Repeatable.",
 )
+@options.metadata_option
 @options.case_options
 @options.calibration_options
 @options.evaluation_options

@@ -221,7 +221,7 @@ class Topology:
             data = variable.numpy()
             if data.dtype != np.float32:
                 raise refused(layer, f"its variable {leaf!r} is {data.dtype}, and TF.js layers has float32 only")
-            self.weights.append(Weight(named(spec.variables[leaf]), data))
+            self.weights.append(Weight(named(spec.variables[leaf]), data, variable=variable))
 
 
 def _spec(layer: Any) -> Layer | None:

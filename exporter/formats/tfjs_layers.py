@@ -9,13 +9,17 @@ regularisers and constraints are not carried over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.formats import Format, Refused, Written, parse_size
-from exporter.formats._tfjs_weights import SHARD_SIZE, write_model_json, write_shards
-from exporter.model import Entry, NameMap
+from exporter.formats import Format, Refused, Written
+from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
+from exporter.formats._tfjs_quantize import VARIANTS, check_options
+from exporter.formats._tfjs_topology import Topology
+from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
+from exporter.model import Entry, NameMap, Signature
+from exporter.tensors import Array, Tensors
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
@@ -25,13 +29,12 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     """Write `directory/model.json` and its shards for the model's one call signature.
 
     Raises:
-        Refused: the source is not a Functional or Sequential Keras model, or holds what TF.js computes differently.
+        Refused: the source is not a Functional or Sequential Keras model, or holds what TF.js computes differently, or
+            its weights cannot be quantized as the options say.
     """
     if source.keras_model is None:
         raise Refused("the source is not a Keras model, and TF.js layers holds nothing else; use tfjs-graph")
     import keras
-
-    from exporter.formats._tfjs_topology import Topology
 
     converter = Topology()
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
@@ -39,19 +42,53 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     document = {
         "format": "layers-model",
         "generatedBy": f"keras v{keras.__version__}",
-        "convertedBy": "exporter",
+        "convertedBy": CONVERTED_BY,
         "modelTopology": topology,
-        "weightsManifest": write_shards(directory, converter.weights, parse_size(options["shard-size"])),
     }
-    write_model_json(directory, document)
+    layers = _layers_of(converter.weights, source) if source.keep_float else {}
+    model = Model(document, converter.weights, layers)
+    files = write_models(directory, {"": model}, options, source.keep_float, source.metadata)
     outputs = (s.name for s in source.signatures[key].outputs)
     names = NameMap(source.keras_names(key).inputs, dict(zip(outputs, converter.outputs, strict=True)))
     return Written(
         {key: Entry("model.json", key, names)},
         unavailable,
-        rewrites=tuple(converter.rewrites),
+        rewrites=(*converter.rewrites, *files.rewrites),
         versions={"keras": keras.__version__},
+        quantization=files.quantization,
     )
+
+
+def _layers_of(weights: Sequence[Weight], source: Source) -> dict[str, set[str]]:
+    """The layers that each weight belongs to, by its variable."""
+    owned = {layer: {id(v) for v in variables} for layer, variables in source.layer_variables().items()}
+    return {w.name: {layer for layer, ids in owned.items() if id(w.variable) in ids} for w in weights}
+
+
+def expected(
+    source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+) -> dict[str, Tensors]:
+    """`own`: what the Keras model computes with the weights that this artifact has stored."""
+    stored = read_weights_of(directory / entry.path)
+    held = [w for w in _topology(source).weights if w.variable is not None]
+    try:
+        for weight in held:
+            weight.variable.assign(stored[weight.name])
+        return {"own": source.reference(signature.name, inputs)}
+    finally:
+        for weight in held:
+            weight.variable.assign(weight.data)
+
+
+def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+    """The weights of the Keras model, by their names in TF.js."""
+    return {w.name: w.data for w in _topology(source).weights if w.dtype in NUMBERS}
+
+
+def _topology(source: Source) -> Topology:
+    converter = Topology()
+    converter.convert(source.keras_model)
+    return converter
 
 
 def _call_signature(source: Source) -> tuple[str, dict[str, str]]:
@@ -79,5 +116,11 @@ FORMAT = Format(
     write=write,
     order=20,
     needs_model=True,
-    options={"shard-size": SHARD_SIZE},
+    options=OPTIONS,
+    check=check_options,
+    quantized_by="quantize",
+    variants=VARIANTS,
+    reserved_metadata=(),
+    expected=expected,
+    weights=source_weights,
 )

@@ -53,6 +53,7 @@ class Source:
     calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # the user's, for formats that carry it
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
@@ -104,6 +105,15 @@ class Source:
     def layers(self) -> tuple[str, ...]:
         """The layers of all signatures; without Keras, the name scopes of their graphs."""
         return tuple(dict.fromkeys(layer for name in self.calls for layer in self.traced(name).layers))
+
+    def layer_variables(self) -> dict[str, list[Any]]:
+        """The Keras variables of each of `layers`; those of layers inside of others belong to both."""
+        found: dict[str, list[Any]] = {}
+        for name in self.calls:
+            self.concrete(name)
+            for layer, called in self._calls[name, ()].objects.items():
+                found.setdefault(layer, []).extend(called.weights)
+        return found
 
     def traced(self, signature: str, pinned: Shapes | None = None) -> Traced:
         """Which names of one trace's graph belong to which layer."""

@@ -76,6 +76,7 @@ class SourceHandler:
     def _op_write(self, request: Mapping[str, Any]) -> Json:
         source = self._prepared(request)
         source.keep_float = tuple(request.get("keep_float", ()))
+        source.metadata = request.get("metadata", {})
         try:
             written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
         except Refused as refusal:

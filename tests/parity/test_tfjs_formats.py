@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from exporter import tensors
-from exporter.formats import Refused
+from exporter.formats import Refused, tfjs_graph
 from exporter.formats._tfjs_layer_table import LAYERS
+from exporter.formats._tfjs_own import in_tensorflow
 from exporter.model import Entry, TensorSpec
 from exporter.protocol.client import Client, Ok
 from exporter.runtimes._node import node_worker
@@ -116,6 +117,21 @@ def test_node_computes_what_keras_computes(name, format_name, make, worker, tmp_
                     wrong[f"{output} {expected.shape}"] = error
     # strict: a TF.js in which these are right must show
     assert bool(wrong) == (runtime == "tfjs-node-wasm" and name in MODELS.WRONG_IN_WASM), wrong
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS.ZOO if not MODELS.NOT_IN_GRAPH.get(n)])
+def test_tensorflow_computes_the_graph_of_tfjs(name, tmp_path):
+    """With the constants that were taken out: loops, tables and fused kernels are put back as TensorFlow has them."""
+    source = from_keras(build(name), tmp_path)
+    ((key, signature),) = source.signatures.items()
+    graph = tfjs_graph.converted(source, key)
+    computed = in_tensorflow(graph, {w.name: w.data for w in graph.weights}, signature)
+    inputs = {s.name: feed(s, 3, np.random.default_rng(3)) for s in signature.inputs}
+    found, reference = computed(inputs), source.reference(key, inputs)
+    assert set(found) == set(reference)
+    for output, expected in reference.items():
+        assert found[output].dtype == expected.dtype
+        assert distance(found[output], expected) < TOLERANCE, output
 
 
 @contextlib.contextmanager
