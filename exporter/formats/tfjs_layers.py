@@ -3,8 +3,9 @@
 The format is TF.js' `ModelJSON` (tfjs-core/src/io/types.ts) around a Keras 2 `model_config`; its reader is
 tfjs-layers 4.22 (src/models.ts). TF.js never learnt Keras 3: upstream's converter writes its JSON unchanged, which
 fails to load. We rewrite it, and refuse every layer, argument and value that TF.js computes differently, so a model
-this format holds is the same function. What remains trainable in TF.js starts from our weights; initialisers,
-regularisers and constraints are not carried over.
+this format holds is the same function. Layers that TF.js lacks are written as others that compute the same where that
+is exact, and the artifact says so. What remains trainable in TF.js starts from our weights, under the regularizers and
+constraints that TF.js has (`_tfjs_training`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from exporter.formats._tfjs_weights import SHARD_SIZE, write_model_json, write_s
 from exporter.model import Entry, NameMap
 
 if TYPE_CHECKING:
+    from exporter.formats._tfjs_topology import Topology
     from exporter.source.source import Source
 
 
@@ -27,13 +29,17 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     Raises:
         Refused: the source is not a Functional or Sequential Keras model, or holds what TF.js computes differently.
     """
+    from exporter.formats._tfjs_topology import Topology
+
+    return write_with(Topology(), source, directory, options)
+
+
+def write_with(converter: Topology, source: Source, directory: Path, options: Mapping[str, str]) -> Written:
+    """As `write`, with a converter of one's own: one that refuses nothing, to see what TF.js makes of it."""
     if source.keras_model is None:
         raise Refused("the source is not a Keras model, and TF.js layers holds nothing else; use tfjs-graph")
     import keras
 
-    from exporter.formats._tfjs_topology import Topology
-
-    converter = Topology()
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
     key, unavailable = _call_signature(source)
     document = {

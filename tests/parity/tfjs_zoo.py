@@ -10,7 +10,7 @@ import numpy as np
 from keras import Input, Model, Sequential
 from keras import layers as L
 
-from exporter.formats._tfjs_layer_table import ACTIVATIONS
+from exporter.formats._tfjs_arguments import ACTIVATIONS
 
 ZOO = {}
 # model -> what the refusal must say

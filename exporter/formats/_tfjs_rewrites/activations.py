@@ -90,8 +90,8 @@ def _layer(activation: Any) -> Callable[[int], list[Step]] | None:
 
 def _relu(part: Part) -> Sequence[Step] | None:
     """Slope and threshold: x where x > threshold, else slope * (x - threshold), and at most max_value."""
-    slope, threshold = part.config["negative_slope"], part.config["threshold"]
-    limit = part.config["max_value"]
+    slope, threshold = part.config.get("negative_slope"), part.config.get("threshold")
+    limit = part.config.get("max_value")
     if not slope and not threshold:
         return None
     if not threshold and limit is None:
@@ -103,7 +103,7 @@ def _relu(part: Part) -> Sequence[Step] | None:
         steps = [elementwise("ReLU", INPUT, max_value=limit)]
     if slope:
         above = len(steps) - 1
-        below = [rescale(-1.0, threshold, INPUT), elementwise("ReLU"), rescale(-slope)]
+        below = [rescale(-1.0, threshold or 0.0, INPUT), elementwise("ReLU"), rescale(-slope)]
         steps += [*below, elementwise("Add", above, above + 3)]
     return steps
 

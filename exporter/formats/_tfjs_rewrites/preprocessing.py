@@ -18,7 +18,7 @@ def _resize(part: Part) -> Sequence[Step] | None:
 
 
 def _interpolate(part: Part) -> Sequence[Step] | None:
-    method = part.config["interpolation"]
+    method = part.config.get("interpolation", "nearest")
     return None if method == "nearest" else _by_matrices(part, method, antialias=False)
 
 
