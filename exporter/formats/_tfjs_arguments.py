@@ -38,14 +38,15 @@ class Argument:
 class Layer:
     """One layer class: its arguments, the variables it may own, and what it does with masks and integers.
 
-    `masks`: TF.js and Keras both let a mask through (or use it alike). `integers`: the input need not be float32.
-    `stands_for` is the class written where TF.js has none but an equivalent.
+    `masks`: TF.js and Keras both let a mask through (or use it alike). `integers`: the inputs need not be float32;
+    `mixed`: nor of one dtype. `ranks` are those TF.js implements, where it does not implement all. `stands_for` is the class written where TF.js has none but an equivalent.
     """
 
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     masks: bool = False
     integers: bool = False
+    mixed: bool = False
     ranks: tuple[int, ...] = ()
     stands_for: str = ""
 
@@ -85,7 +86,7 @@ ACTIVATIONS: Mapping[str, str] = {
         "gelu",
         "mish",
     ]
-} | {"silu": "swish", "swish": "swish"}
+} | {"silu": "swish", "swish": "swish", "gelu_new": "gelu_new"}  # the last is ops.gelu, which approximates
 
 
 def _is_activation(value: Any, rank: int | None) -> bool:
@@ -97,12 +98,16 @@ def _is_last_axis(value: Any, rank: int | None) -> bool:
     return len(axes) == 1 and (axes[0] == -1 or (rank is not None and axes[0] == rank - 1))
 
 
+def _is_last_axis_or_several(value: Any, rank: int | None) -> bool:
+    return (isinstance(value, list) and len(value) > 1) or _is_last_axis(value, rank)
+
+
 def _is_ones(value: Any, rank: int | None) -> bool:
     return all(i == 1 for i in (value if isinstance(value, list) else [value]))
 
 
-def _is_number(value: Any, rank: int | None) -> bool:
-    return isinstance(value, int | float)
+def _is_numbers(value: Any, rank: int | None) -> bool:
+    return all(isinstance(i, int | float) for i in (value if isinstance(value, list) else [value]))
 
 
 def _activation(value: Any, rank: int | None) -> Any:
@@ -110,8 +115,8 @@ def _activation(value: Any, rank: int | None) -> Any:
 
 
 ACTIVATION = Argument(_is_activation, "has no such activation, or another function of that name", write=_activation)
+SOFTMAX_AXIS = Argument(_is_last_axis_or_several, "computes it along the last axis, or along several")
 LAST_AXIS = Argument(_is_last_axis, "normalizes the last axis only", write=lambda value, rank: -1)
-LAST = only(None, "channels_last", why="is only right with the channels last here", write=False)
 CHANNELS = only(None, "channels_last", why="is only right with the channels last here")
 UNUSED = only(None, False, why="does not know it", write=False)
 PADDING = only("valid", "same", why="implements valid and same only")
@@ -119,5 +124,5 @@ STRAIGHT = only(False, why="ignores it, and drops the dimension", write=False)
 GROUPS = only(1, why="ignores it and builds an ungrouped kernel", write=False)
 STATELESS = only(False, why="keeps state between calls in another way")
 NO_DILATION = Argument(_is_ones, "ignores it", key=None)
-NUMBER = Argument(_is_number, "takes a single number")
+NUMBERS = Argument(_is_numbers, "takes one number, or one per channel")
 NO_SLOPE = only(0.0, 0, why="ignores it", write=False)

@@ -79,7 +79,7 @@ def call_of(layer: Any, call: Mapping[str, Any], refuse: Refuse) -> Call:
             refuse(layer, f"it is called with {', '.join(inputs)}")
         return Call(found, {})
     arguments = call["args"]
-    states = named.pop("initial_state", []) if kind in RECURRENT else []
+    states = named.pop("initial_state", []) if kind in (*RECURRENT, "RNN") else []
     if named or any(a is not None for a in arguments[1:]):
         refuse(layer, f"it is called with more than its input ({', '.join(named) or 'further arguments'})")
     if not arguments:
@@ -159,16 +159,14 @@ def reachable(nodes: Mapping[str, Any], outputs: Sequence[tuple[str, int, int]])
             continue
         found.add(name)
         for call in nodes[name]:
-            pending += _histories(call["args"])
+            pending += [t["config"]["keras_history"][0] for t in tensors_of(call)]
     return found
 
 
-def _histories(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            return [value["config"]["keras_history"][0]]
-        return [h for v in value.values() for h in _histories(v)]
-    return [h for v in value for h in _histories(v)] if isinstance(value, list) else []
+def tensors_of(call: Mapping[str, Any]) -> list[Any]:
+    """All serialized tensors among the arguments of a call, masks excepted."""
+    named = {k: v for k, v in call["kwargs"].items() if not k.endswith("mask")}
+    return _flat([call["args"], named])
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.formats._tfjs_keras_config import Call, Refuse, kind_of, plain
+from exporter.formats._tfjs_keras_config import RECURRENT, Call, Refuse, kind_of, plain
 from exporter.formats._tfjs_layer_table import LAYERS
 from exporter.formats._tfjs_parts import Part, Rewrite, Shape, Unfit, expand
 from exporter.tensors import Array
@@ -51,6 +51,8 @@ def parts_of(
         found.append(Parts(tuple(parts), tuple(words)))
     if any(not _alike(p.all, found[0].all) for p in found[1:]):
         refuse(layer, "its calls differ in shape, and so would the layers that TF.js needs in its place")
+    if len(calls) > 1 and kind_of(layer) in (*RECURRENT, "RNN") and any(len(call.tensors) > 1 for call in calls):
+        refuse(layer, "it is called several times, not each time with states, and TF.js mixes up what they start from")
     return found[0]
 
 

@@ -20,14 +20,14 @@ from exporter.formats._tfjs_arguments import (
     GROUPS,
     INITIALIZER,
     KEEP,
-    LAST,
     LAST_AXIS,
     LOST,
     NO_DILATION,
     NO_SLOPE,
-    NUMBER,
+    NUMBERS,
     PADDING,
     REGULARIZER,
+    SOFTMAX_AXIS,
     STATELESS,
     STRAIGHT,
     UNUSED,
@@ -69,8 +69,9 @@ _TRANSPOSE = {
     "output_padding": only(None, why="ignores it", write=False),
 }
 _SEPARABLE = {**_CONV, "depth_multiplier": KEEP, **_trained("depthwise", "pointwise"), "rank": DROP}
-_POOL = {"pool_size": KEEP, "strides": KEEP, "padding": PADDING, "data_format": CHANNELS}
-_GLOBAL = {"data_format": CHANNELS, "keepdims": STRAIGHT}
+_POOL = {"pool_size": KEEP, "strides": KEEP, "padding": PADDING}
+_GLOBAL = {"keepdims": STRAIGHT}
+_LAYOUT = {1: {"data_format": CHANNELS}, 2: {"data_format": KEEP}, 3: {"data_format": KEEP}}
 _RECURRENT = {
     "units": KEEP,
     "activation": ACTIVATION,
@@ -91,7 +92,7 @@ _NORMALIZATION = {"axis": LAST_AXIS, "epsilon": KEEP, "center": KEEP, "scale": K
 _KB = {"kernel": "kernel", "bias": "bias"}
 _CELL = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 _NOISE = {"noise_shape": DROP}
-_NOTHING = Layer({}, stands_for="Activation")
+_NOTHING = Layer({}, integers=True, stands_for="Activation")
 _AUGMENTATION = Layer(
     dict.fromkeys(
         [
@@ -111,27 +112,27 @@ _AUGMENTATION = Layer(
 )
 
 LAYERS: Mapping[str, Layer] = {
-    "Dense": Layer({"units": KEEP, **_KERNEL}, _KB, masks=True),
+    "Dense": Layer({"units": KEEP, **_KERNEL}, _KB, masks=True, integers=True),
     "Activation": Layer({"activation": ACTIVATION}, masks=True),
-    "Flatten": Layer({"data_format": LAST}, ranks=(2, 3, 4, 5)),
+    "Flatten": Layer({"data_format": KEEP}, ranks=(2, 3, 4, 5), integers=True),
     "Reshape": Layer({"target_shape": KEEP}, integers=True),
     "Permute": Layer({"dims": KEEP}, integers=True),
-    "RepeatVector": Layer({"n": KEEP}, ranks=(2,)),
-    "Masking": Layer({"mask_value": KEEP}, masks=True),
+    "RepeatVector": Layer({"n": KEEP}, ranks=(2,), integers=True),
+    "Masking": Layer({"mask_value": KEEP}, masks=True, integers=True),
     "Embedding": Layer(
         {"input_dim": KEEP, "output_dim": KEEP, "mask_zero": KEEP, "input_length": DROP, **_trained("embeddings")},
         {"embeddings": "embeddings"},
         integers=True,
     ),
     # nothing happens in inference
-    "Dropout": Layer({"rate": KEEP, **_NOISE}, masks=True),
-    "SpatialDropout1D": Layer({"rate": KEEP, **_NOISE}, masks=True),
-    "SpatialDropout2D": Layer({"rate": DROP, "data_format": DROP, **_NOISE}, stands_for="Activation"),
-    "SpatialDropout3D": Layer({"rate": DROP, "data_format": DROP, **_NOISE}, stands_for="Activation"),
-    "GaussianNoise": Layer({"stddev": KEEP}, masks=True),
-    "GaussianDropout": Layer({"rate": KEEP}, masks=True),
-    "AlphaDropout": Layer({"rate": KEEP, **_NOISE}, masks=True),
-    "ActivityRegularization": Layer({"l1": DROP, "l2": DROP}, stands_for="Activation"),
+    "Dropout": Layer({"rate": KEEP, **_NOISE}, masks=True, integers=True),
+    "SpatialDropout1D": Layer({"rate": KEEP, **_NOISE}, masks=True, integers=True),
+    "SpatialDropout2D": Layer({"rate": DROP, "data_format": DROP, **_NOISE}, integers=True, stands_for="Activation"),
+    "SpatialDropout3D": Layer({"rate": DROP, "data_format": DROP, **_NOISE}, integers=True, stands_for="Activation"),
+    "GaussianNoise": Layer({"stddev": KEEP}, masks=True, integers=True),
+    "GaussianDropout": Layer({"rate": KEEP}, masks=True, integers=True),
+    "AlphaDropout": Layer({"rate": KEEP, **_NOISE}, masks=True, integers=True),
+    "ActivityRegularization": Layer({"l1": DROP, "l2": DROP}, integers=True, stands_for="Activation"),
     "Identity": _NOTHING,
     "RandomFlip": _AUGMENTATION,
     "RandomRotation": _AUGMENTATION,
@@ -141,39 +142,54 @@ LAYERS: Mapping[str, Layer] = {
     # convolutions
     "Conv1D": Layer(_CONV, _KB, ranks=(3,)),
     "Conv2D": Layer(_CONV, _KB, ranks=(4,)),
-    "Conv3D": Layer({**_CONV, "dilation_rate": NO_DILATION}, _KB, ranks=(5,)),
-    "Conv2DTranspose": Layer(_TRANSPOSE, _KB, ranks=(4,)),
+    "Conv3D": Layer({**_CONV, "data_format": KEEP}, _KB, ranks=(5,)),
+    "Conv2DTranspose": Layer({**_TRANSPOSE, "data_format": KEEP}, _KB, ranks=(4,)),
     "Conv3DTranspose": Layer(_TRANSPOSE, _KB, ranks=(5,)),
     "SeparableConv2D": Layer(
         _SEPARABLE,
         {"depthwise_kernel": "depthwise_kernel", "pointwise_kernel": "pointwise_kernel", "bias": "bias"},
     ),
     "DepthwiseConv2D": Layer(
-        {**_SEPARABLE, "dilation_rate": NO_DILATION}, {"kernel": "depthwise_kernel", "bias": "bias"}
+        {**_SEPARABLE, "data_format": KEEP, "dilation_rate": NO_DILATION},
+        {"kernel": "depthwise_kernel", "bias": "bias"},
     ),
-    "Cropping2D": Layer({"cropping": KEEP, "data_format": CHANNELS}),
-    "ZeroPadding2D": Layer({"padding": KEEP, "data_format": CHANNELS}),
+    "Cropping2D": Layer({"cropping": KEEP, "data_format": KEEP}, integers=True),
+    "ZeroPadding2D": Layer({"padding": KEEP, "data_format": KEEP}, integers=True),
     "UpSampling2D": Layer(
         {
             "size": KEEP,
-            "data_format": CHANNELS,
+            "data_format": KEEP,
             "interpolation": only("nearest", why="samples at other points than Keras"),
-        }
+        },
+        integers=True,
     ),
-    **{f"{kind}Pooling{n}D": Layer(_POOL) for kind in ("Max", "Average") for n in (1, 2, 3)},
-    **{f"Global{kind}Pooling{n}D": Layer(_GLOBAL) for kind in ("Max", "Average") for n in (1, 2)},
+    **{f"{kind}Pooling{n}D": Layer(_POOL | _LAYOUT[n]) for kind in ("Max", "Average") for n in (1, 2, 3)},
+    **{
+        f"Global{kind}Pooling{n}D": Layer(_GLOBAL | _LAYOUT[n], integers=True)
+        for kind in ("Max", "Average")
+        for n in (1, 2)
+    },
     # recurrent
-    "SimpleRNN": Layer(_RECURRENT, _CELL, masks=True),
-    "LSTM": Layer({**_GATED, "unit_forget_bias": DROP}, _CELL, masks=True),
+    "SimpleRNN": Layer(_RECURRENT, _CELL, masks=True, integers=True),
+    "LSTM": Layer({**_GATED, "unit_forget_bias": DROP}, _CELL, masks=True, integers=True),
     "GRU": Layer(
         {**_GATED, "reset_after": only(False, why="implements reset_after=False only, not Keras' default")},
         _CELL,
         masks=True,
+        integers=True,
+    ),
+    "ConvLSTM2D": Layer(
+        {k: v for k, v in (_CONV | _GATED).items() if k not in ("units", "groups", "kernel_initializer")}
+        | {"kernel_initializer": CELL_INITIALIZER, "bias_initializer": CELL_INITIALIZER, "unit_forget_bias": DROP},
+        _CELL,
     ),
     "Bidirectional": Layer(
-        {"merge_mode": KEEP, "layer": DROP, "backward_layer": DROP, "weights": DROP}, masks=True, ranks=(3,)
+        {"merge_mode": KEEP, "layer": DROP, "backward_layer": DROP, "weights": DROP},
+        masks=True,
+        integers=True,
+        ranks=(3, 5),
     ),
-    "TimeDistributed": Layer({"layer": DROP}, masks=True),
+    "TimeDistributed": Layer({"layer": DROP}, masks=True, integers=True),
     # normalization and pointwise
     "BatchNormalization": Layer(
         {
@@ -191,18 +207,19 @@ LAYERS: Mapping[str, Layer] = {
         masks=True,
     ),
     "LayerNormalization": Layer(
-        {**_NORMALIZATION, "rms_scaling": UNUSED, **_trained("beta", "gamma")},
+        {**_NORMALIZATION, "axis": KEEP, "rms_scaling": UNUSED, **_trained("beta", "gamma")},
         {"gamma": "gamma", "beta": "beta"},
         masks=True,
     ),
-    "Rescaling": Layer({"scale": NUMBER, "offset": NUMBER}, integers=True),
+    "Rescaling": Layer({"scale": NUMBERS, "offset": NUMBERS}, integers=True),
+    "ThresholdedReLU": Layer({"theta": KEEP}),  # not a layer of Keras 3: rewrites use it
     "ReLU": Layer({"max_value": KEEP, "negative_slope": NO_SLOPE, "threshold": NO_SLOPE}, masks=True),
-    "LeakyReLU": Layer({"negative_slope": renamed("alpha")}),
+    "LeakyReLU": Layer({"negative_slope": renamed("alpha")}, integers=True),
     "ELU": Layer({"alpha": only(1.0, 1, why="implements alpha=1 only")}),
     "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}),
-    "Softmax": Layer({"axis": LAST_AXIS}),
+    "Softmax": Layer({"axis": SOFTMAX_AXIS}),
     # several inputs
-    **{name: Layer() for name in ("Add", "Multiply", "Average", "Maximum", "Minimum")},
+    **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Average", "Maximum", "Minimum")},
     "Concatenate": Layer({"axis": KEEP}, integers=True),
-    "Dot": Layer({"axes": KEEP, "normalize": KEEP}, ranks=(2, 3)),
+    "Dot": Layer({"axes": KEEP, "normalize": KEEP}, integers=True, ranks=(2, 3)),
 }

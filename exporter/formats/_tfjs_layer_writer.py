@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from exporter.formats._tfjs_arguments import Argument, Layer
-from exporter.formats._tfjs_keras_config import RECURRENT, Refuse, functional_of, kind_of, plain, refused
+from exporter.formats._tfjs_keras_config import RECURRENT, Refuse, functional_of, kind_of, plain
 from exporter.formats._tfjs_layer_parts import variables_of
 from exporter.formats._tfjs_layer_table import COMMON, LAYERS
 from exporter.formats._tfjs_parts import Part
@@ -96,11 +96,9 @@ class LayerWriter:
         return written
 
     def _check_inputs(self, part: Part, row: Layer) -> None:
-        dtypes, ranks = set(part.dtypes), {len(s) for s in part.inputs}
-        if dtypes != {"float32"} and not (row.integers and len(dtypes) == 1):
+        dtypes = set(part.dtypes)
+        if dtypes != {"float32"} and not (row.integers and (row.mixed or len(dtypes) == 1)):
             self._refuse(part.layer, f"its inputs are {', '.join(sorted(dtypes))}, and TF.js does not convert them")
-        if len(ranks) > 1 and part.kind not in RECURRENT:  # states have a rank of their own
-            self._refuse(part.layer, "its inputs differ in rank, which TF.js broadcasts in another way")
         if row.ranks and part.rank not in row.ranks:
             self._refuse(part.layer, f"TF.js does not implement {part.kind} for inputs of rank {part.rank}")
 
@@ -124,15 +122,13 @@ class LayerWriter:
         """The layer inside Bidirectional: TF.js builds the backward one from it."""
         forward, backward = part.layer.forward_layer, part.layer.backward_layer
         kind = kind_of(forward)
-        if kind not in RECURRENT:
-            raise refused(part.layer, f"TF.js is not known to wrap {kind} in it")
+        if kind not in (*RECURRENT, "ConvLSTM2D"):
+            self._refuse(part.layer, f"TF.js is not known to wrap {kind} in it")
         config = {k: plain(v) for k, v in part.config["layer"]["config"].items() if k not in ("name", "dtype")}
         inner = Part(forward, kind, config, part.inputs[:1], part.dtypes[:1], part.output)
         row = self._row(inner)
         written = self._arguments(inner, row, name)
         base = written["name"] = forward.name.removeprefix("forward_")
-        if config["return_state"]:
-            self._refuse(part.layer, "TF.js is not known to return states from it (return_state=True)")
         self._check_mirror(part.layer, config)
         self._weigh(forward, variables_of(forward), row, f"{name}/forward_{base}/")
         self._weigh(backward, variables_of(backward), row, f"{name}/backward_{base}/")

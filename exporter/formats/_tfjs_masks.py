@@ -6,16 +6,17 @@ passes them on by its own rules. A model may only use masks where both come to t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from exporter.formats._tfjs_keras_config import RECURRENT, Refuse, kind_of
+from exporter.formats._tfjs_keras_config import RECURRENT, Refuse, kind_of, tensors_of
 
 Reference = tuple[str, int, int]
 # what a mask says: the tensor it was computed from, and the value that is masked in it
 Mask = tuple[Reference, float]
 
-_RECURRENT = (*RECURRENT, "Bidirectional")
+_RECURRENT = (*RECURRENT, "RNN", "Bidirectional")
 # TF.js hands the whole mask to each step of the wrapped layer; these ignore it
 _DISTRIBUTABLE = ("Dense", "Activation", "Dropout")
 
@@ -67,10 +68,18 @@ class MaskFlow:
             self._refuse(model, "a mask leaves this nested model, where TF.js loses it")
 
     def _reads(self, layer: Any, call: Mapping[str, Any]) -> bool:
-        """Whether a layer's outputs depend on the mask that its call is given."""
-        if _given(call) is None or kind_of(layer) == "BatchNormalization":  # which reads it in training
+        """Whether a layer's outputs may depend on masks.
+
+        A layer of one input is given its mask in the serialized call. Attention finds those of its inputs when it
+        runs, and no trace of it is serialized.
+        """
+        if kind_of(layer) == "BatchNormalization":  # it reads the mask in training
             return False
-        return kind_of(layer) != "TimeDistributed" or type(layer.layer).__name__ not in _DISTRIBUTABLE
+        if kind_of(layer) == "TimeDistributed" and type(layer.layer).__name__ in _DISTRIBUTABLE:
+            return False
+        if _given(call) is not None or kind_of(layer) == "Attention":
+            return True
+        return any(name.endswith("_mask") for name in inspect.signature(layer.call).parameters)
 
     def _check_call(self, name: str, call: Mapping[str, Any]) -> None:
         layer, kind = self._layers[name], kind_of(self._layers[name])
@@ -86,6 +95,9 @@ class MaskFlow:
         inner = getattr(layer, "forward_layer", layer)
         if kind in _RECURRENT and inner.zero_output_for_mask:
             self._refuse(layer, "TF.js repeats the last output where the mask is off, and this layer returns zeros")
+        if hasattr(layer, "layers"):
+            self._refuse(layer, "its input is masked, and masks are not followed into a nested model")
+            return
         allowed = self._passes.get(name, False)
         if kind == "TimeDistributed" and type(layer.layer).__name__ not in _DISTRIBUTABLE:
             allowed = False
@@ -114,7 +126,5 @@ def _given(call: Mapping[str, Any]) -> Any:
 
 
 def references(call: Mapping[str, Any]) -> list[Reference]:
-    """The tensors a serialized call takes as its first argument, as (layer, node, tensor)."""
-    first = call["args"][0] if call["args"] else []
-    tensors = first if isinstance(first, list) else [first]
-    return [tuple(t["config"]["keras_history"]) for t in tensors if isinstance(t, dict) and "config" in t]
+    """The tensors a serialized call takes, masks excepted, as (layer, node, tensor)."""
+    return [tuple(t["config"]["keras_history"]) for t in tensors_of(call)]

@@ -6,6 +6,7 @@ for what is refused, written all the same. So no row is hoped for, and none is s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +18,6 @@ import numpy as np
 import pytest
 
 from exporter import tensors
-from exporter.formats import Refused
-from exporter.formats._tfjs_keras_config import Refuse, refuse
 from exporter.formats._tfjs_topology import Topology
 from exporter.formats.tfjs_layers import write_with
 from exporter.model import Entry
@@ -27,6 +26,7 @@ from exporter.reference import load_module
 from exporter.source.loaders import from_keras
 
 CASES = load_module(Path(__file__).with_name("tfjs_layer_cases.py"))
+REFUSED = load_module(Path(__file__).with_name("tfjs_refused.py"))
 NODE = load_module(Path(__file__).with_name("tfjs_node.py"))
 OPTIONS = {"shard-size": "4MiB"}
 
@@ -38,9 +38,10 @@ def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def cpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with NODE.started("tfjs-node-cpu", tmp_path_factory.mktemp("node")) as client:
-        yield client
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Client]]:
+    """One client of every backend."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(NODE.started(r, tmp_path_factory.mktemp("node"))) for r in NODE.RUNTIMES]
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,24 @@ def errors(client: Client, made: Made, directory: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
     @functools.cache
-    def make(name: str) -> Made:
-        return made(CASES.REWRITTEN[name], tmp_path_factory.mktemp("case"), Topology())
+    def make(table: str, name: str) -> Made:
+        return made(getattr(CASES, table)[name], tmp_path_factory.mktemp("case"), Topology())
 
     return make
 
 
-@pytest.mark.parametrize("name", CASES.REWRITTEN)
-def test_a_rewrite_computes_what_keras_computes(name, rewritten, worker, tmp_path):
-    case = rewritten(name)
-    assert case.rewrites
+def passing() -> list[tuple[str, str]]:
+    return [(table, name) for table in ("AS_IT_IS", "REWRITTEN", "UNREAD_MASKS") for name in getattr(CASES, table)]
+
+
+@pytest.mark.parametrize(("table", "name"), passing())
+def test_it_computes_what_keras_computes(table, name, cases, worker, tmp_path):
+    case = cases(table, name)
+    noted = [r for r in case.rewrites if "does nothing in inference" not in r and "is called" not in r]
+    # dictionaries are there for their names, and the difference in them is a rewrite
+    assert bool(noted) == (table != "AS_IT_IS" or name in ("dictionaries", "nested inputs")), noted
     wrong = {n: e for n, e in errors(worker, case, tmp_path).items() if not e < NODE.TOLERANCE}
     assert not wrong, case.rewrites
 
@@ -95,15 +102,29 @@ def overruled(model: Any, reason: str) -> None:
     """Takes a refusal and lets the writer go on."""
 
 
-@pytest.mark.parametrize("name", CASES.REWRITTEN)
-def test_without_its_rewrite_it_goes_wrong(name, cpu, tmp_path):
-    assert goes_wrong(CASES.REWRITTEN[name], Topology(overruled, rewrites=()), cpu, tmp_path)
+@pytest.mark.parametrize("name", sorted(set(CASES.REWRITTEN) - CASES.ALSO_AS_IT_IS))
+def test_without_its_rewrite_it_goes_wrong(name, node, tmp_path):
+    assert goes_wrong(CASES.REWRITTEN[name], lambda: Topology(overruled, rewrites=()), node, tmp_path)
 
 
-def goes_wrong(build: Callable[[], keras.Model], topology: Topology, client: Client, directory: Path) -> str:
-    """How TF.js fails with a model, or what it computes otherwise; empty if it computes what Keras does."""
-    try:
-        wrong = errors(client, made(build, directory, topology), directory)
-    except NODE.RunError as failure:
-        return str(failure)
-    return ", ".join(f"{n} is off by {e}" for n, e in wrong.items() if not e < NODE.TOLERANCE)
+@pytest.mark.parametrize("name", sorted(set(REFUSED.REFUSED) - REFUSED.UNWRITABLE))
+def test_what_is_refused_goes_wrong(name, node, tmp_path):
+    build, reason = REFUSED.REFUSED[name]
+    said: list[str] = []
+    assert goes_wrong(build, lambda: Topology(lambda _, sentence: said.append(sentence)), node, tmp_path)
+    assert any(reason in s for s in said), said
+
+
+def goes_wrong(
+    build: Callable[[], keras.Model], topology: Callable[[], Topology], clients: list[Client], directory: Path
+) -> str:
+    """How TF.js fails with a model on some backend, or what it computes otherwise; empty if it is right on all."""
+    case = made(build, directory, topology())
+    for client in clients:
+        try:
+            wrong = errors(client, case, directory)
+        except (NODE.RunError, tensors.TensorFileError) as failure:
+            return str(failure)
+        if found := [f"{n} is off by {e}" for n, e in wrong.items() if not e < NODE.TOLERANCE]:
+            return ", ".join(found)
+    return ""

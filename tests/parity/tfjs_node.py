@@ -38,7 +38,9 @@ def feed(spec: TensorSpec, batch: int, rng: np.random.Generator) -> tensors.Arra
     if spec.dtype == "string":
         return tensors.as_strings(rng.choice(np.array(["a", "b", "ü", "zz", ""]), shape))
     if spec.dtype != "float32":
-        return rng.integers(0, 8, shape).astype(spec.dtype)
+        values = rng.integers(0, 8, shape).astype(spec.dtype)
+        values[..., -1] = 0  # what masks take for padding
+        return values
     return rng.normal(0, 1, shape).astype(np.float32)
 
 
@@ -73,8 +75,8 @@ def run(client: Client, handle: str, inputs: tensors.Tensors, directory: Path) -
 
 
 def distance(found: tensors.Array, reference: tensors.Array) -> float:
-    """Largest difference, in units of the reference's RMS; infinite for another shape."""
-    if found.shape != reference.shape:
+    """Largest difference, in units of the reference's RMS; infinite for another shape or dtype."""
+    if found.shape != reference.shape or found.dtype != reference.dtype:
         return float("inf")
     rms = np.sqrt(np.mean(np.square(reference, dtype=np.float64))) or 1.0
     return float(np.max(np.abs(found.astype(np.float64) - reference), initial=0) / rms)

@@ -14,6 +14,7 @@ from exporter.formats._tfjs_rewrites import (
     normalizations,
     operations,
     preprocessing,
+    recurrent,
     shapes,
 )
 
@@ -25,5 +26,6 @@ REWRITES: Sequence[Rewrite] = (
     *convolutions.REWRITES,
     *normalizations.REWRITES,
     *preprocessing.REWRITES,
+    *recurrent.REWRITES,
     *attention.REWRITES,
 )

@@ -106,7 +106,7 @@ def _each(value: Any) -> list[int]:
     return list(value) if isinstance(value, list) else [value]
 
 
-_DILATED = ("DepthwiseConv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspose")
+_DILATED = ("DepthwiseConv2D", "Conv2DTranspose", "Conv3DTranspose")
 REWRITES = (
     Rewrite(("Conv1D", "SeparableConv1D"), _causal, "TF.js has no causal padding, so zeros go in front"),
     Rewrite(

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from exporter.formats._tfjs_parts import Part, Rewrite, Shape, Step, permute
 
-_SPATIAL = tuple(f"{kind}{n}D" for kind in ("Conv", "MaxPooling", "AveragePooling") for n in (1, 2, 3))
-_SPATIAL += ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "SeparableConv1D", "SeparableConv2D")
-_SPATIAL += ("DepthwiseConv1D", "DepthwiseConv2D", "Cropping2D", "Cropping3D", "ZeroPadding2D", "ZeroPadding3D")
-_SPATIAL += ("ZeroPadding1D", "UpSampling2D", "UpSampling3D", "Resizing", "CenterCrop")
-_GLOBAL = tuple(f"Global{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3))
+# TF.js is right with the channels first in most others. Conv1D, Conv2D and SeparableConv stay refused: with the
+# channels first and a bias, Keras 3.15 itself computes something else eagerly than traced, on the CPU.
+_LAST_ONLY = (
+    *("DepthwiseConv1D", "Conv1DTranspose"),
+    *("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"),
+    *("GlobalMaxPooling3D", "GlobalAveragePooling3D", "ZeroPadding1D", "ZeroPadding3D", "Cropping3D", "UpSampling3D"),
+    *("Resizing", "CenterCrop"),
+)
 
 
 def _last(shape: Shape) -> Shape:
@@ -19,7 +22,8 @@ def _last(shape: Shape) -> Shape:
 
 
 def _channels_last(part: Part) -> Sequence[Step] | None:
-    if part.config.get("data_format") != "channels_first":
+    interpolated = part.config.get("interpolation", "nearest") != "nearest"
+    if part.config.get("data_format") != "channels_first" or (part.kind == "UpSampling2D" and not interpolated):
         return None
     rank = part.rank
     forth, back = [*range(2, rank), 1], [rank - 1, *range(1, rank - 1)]
@@ -45,7 +49,16 @@ def _along_the_last(part: Part) -> Sequence[Step] | None:
     return [front, inner, replace(permute(front.output, back), output=part.output)]
 
 
+def _axes_from_the_front(part: Part) -> Sequence[Step] | None:
+    axes = part.config["axes"]
+    if not isinstance(axes, list) or min(axes) >= 0:
+        return None
+    counted = [axis % len(shape) for axis, shape in zip(axes, part.inputs, strict=True)]
+    return [Step("Dot", {**part.config, "axes": counted}, part.output)]
+
+
 REWRITES = (
-    Rewrite((*_SPATIAL, *_GLOBAL, "Flatten"), _channels_last, "the channels are moved to the end"),
+    Rewrite((*_LAST_ONLY, "UpSampling2D"), _channels_last, "the channels are moved to the end"),
     Rewrite(("BatchNormalization", "Softmax"), _along_the_last, "its axis is moved to the end"),
+    Rewrite(("Dot",), _axes_from_the_front, "its axes are counted from the front, as TF.js checks them"),
 )

@@ -1,10 +1,9 @@
-"""Normalization with known statistics, over several axes, or over groups of channels."""
+"""Normalization with known statistics, and over groups of channels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,18 +19,6 @@ def _normalization(part: Part) -> Sequence[Step] | None:
     deviation = np.maximum(np.sqrt(np.asarray(part.layer.variance, np.float64)), keras.config.epsilon())
     # a batch is always in front, and statistics differ along the batch in no model
     return _affine(part, mean, deviation, invert=part.config["invert"])
-
-
-def _rescaling(part: Part) -> Sequence[Step] | None:
-    """One scale or offset per channel: BatchNormalization with a deviation of 1/scale, or gamma and beta."""
-    scale, offset = (np.asarray(part.config[k], np.float64) for k in ("scale", "offset"))
-    if scale.ndim == offset.ndim == 0:
-        return None
-    channels = part.inputs[0][-1]
-    if channels is None or any(a.ndim > 1 and set(a.shape[:-1]) != {1} for a in (scale, offset)):
-        raise Unfit("its scale and offset are not one number each, nor one per channel")
-    gamma, beta = (np.broadcast_to(a.reshape(-1), (channels,)) for a in (scale, offset))
-    return [*_as_floats(part), _batch_normalization(np.zeros(channels), np.ones(channels), gamma, beta)]
 
 
 def _as_floats(part: Part) -> list[Step]:
@@ -69,27 +56,6 @@ def _batch_normalization(mean: Array, variance: Array, gamma: Array | None = Non
     )
 
 
-def _layer_normalization(part: Part) -> Sequence[Step] | None:
-    """Other axes than the last are moved to the end and made one."""
-    given = part.config["axis"] if isinstance(part.config["axis"], list) else [part.config["axis"]]
-    axes = [a % part.rank for a in given]
-    if axes == [part.rank - 1] or part.config.get("rms_scaling"):
-        return None
-    why = "TF.js normalizes the last axis only, and moving others needs static dimensions in order"
-    rest = static(part.inputs[0][1:], why)
-    if sorted(axes) != axes:
-        raise Unfit(why)
-    kept = [i for i in range(1, part.rank) if i not in axes]
-    front = permute(part.inputs[0], [*kept, *axes])
-    moved = front.output
-    assert moved is not None
-    merged: Shape = (*moved[: 1 + len(kept)], math.prod(rest[a - 1] for a in axes))
-    variables = {k: v.reshape(-1) for k, v in part.variables.items()}
-    back = [[*kept, *axes].index(i) + 1 for i in range(1, part.rank)]
-    config: dict[str, Any] = {**part.config, "axis": -1}
-    return [front, reshape(merged), Step(part.kind, config, variables=variables), reshape(moved), permute(moved, back)]
-
-
 def _group_normalization(part: Part) -> Sequence[Step] | None:
     """Each group of channels is brought to the end and normalized as a layer; scale and offset follow."""
     why = "TF.js has none, and building it needs static dimensions and the channels last"
@@ -118,7 +84,5 @@ def _group_normalization(part: Part) -> Sequence[Step] | None:
 
 REWRITES = (
     Rewrite(("Normalization",), _normalization, "its statistics are constants (frozen)"),
-    Rewrite(("Rescaling",), _rescaling, "TF.js' Rescaling has one scale and offset for all channels (frozen)"),
-    Rewrite(("LayerNormalization",), _layer_normalization, "its axes are moved to the end"),
     Rewrite(("GroupNormalization",), _group_normalization, "groups became an axis that a layer normalizes (frozen)"),
 )

@@ -34,9 +34,10 @@ _SOLID = {
 
 
 def _keep_dimensions(part: Part) -> Sequence[Step] | None:
-    if not part.config["keepdims"]:
+    if not part.config.get("keepdims"):
         return None
-    pooled = (part.output[0], part.inputs[0][-1])
+    first = part.config.get("data_format") == "channels_first"
+    pooled = (part.output[0], part.inputs[0][1 if first else -1])
     return [Step(part.kind, {**part.config, "keepdims": False}, pooled), reshape(part.output)]
 
 
