@@ -62,14 +62,14 @@ class Weight:
     Attributes:
         stored: codes in place of the values, of a weight that is quantized.
         quantization: the manifest's entry of those codes; empty for a weight that is stored as it is.
-        variable: the Keras variable whose value it is, if it is one's.
+        layer: the Keras layer that it is made from, if it is one's.
     """
 
     name: str
     data: NDArray[Any]
     stored: NDArray[Any] | None = None
     quantization: Mapping[str, Any] = field(default_factory=dict)
-    variable: Any = None
+    layer: Any = None
 
     @property
     def dtype(self) -> str:

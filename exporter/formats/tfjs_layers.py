@@ -3,8 +3,9 @@
 The format is TF.js' `ModelJSON` (tfjs-core/src/io/types.ts) around a Keras 2 `model_config`; its reader is
 tfjs-layers 4.22 (src/models.ts). TF.js never learnt Keras 3: upstream's converter writes its JSON unchanged, which
 fails to load. We rewrite it, and refuse every layer, argument and value that TF.js computes differently, so a model
-this format holds is the same function. What remains trainable in TF.js starts from our weights; initialisers,
-regularisers and constraints are not carried over.
+this format holds is the same function. Layers that TF.js lacks are written as others that compute the same where that
+is exact, and the artifact says so. What remains trainable in TF.js starts from our weights, under the regularizers and
+constraints that TF.js has (`_tfjs_training`).
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from exporter.formats import Format, Refused, Written
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
-from exporter.formats._tfjs_topology import Topology
-from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
+from exporter.formats._tfjs_weights import NUMBERS, Weight
 from exporter.model import Entry, NameMap, Signature
 from exporter.tensors import Array, Tensors
 
 if TYPE_CHECKING:
+    from exporter.formats._tfjs_topology import Topology
     from exporter.source.source import Source
 
 
@@ -32,11 +35,17 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         Refused: the source is not a Functional or Sequential Keras model, or holds what TF.js computes differently, or
             its weights cannot be quantized as the options say.
     """
+    from exporter.formats._tfjs_topology import Topology
+
+    return write_with(Topology(), source, directory, options)
+
+
+def write_with(converter: Topology, source: Source, directory: Path, options: Mapping[str, str]) -> Written:
+    """As `write`, with a converter of one's own: one that refuses nothing, to see what TF.js makes of it."""
     if source.keras_model is None:
         raise Refused("the source is not a Keras model, and TF.js layers holds nothing else; use tfjs-graph")
     import keras
 
-    converter = Topology()
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
     key, unavailable = _call_signature(source)
     document = {
@@ -60,24 +69,25 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
 
 def _layers_of(weights: Sequence[Weight], source: Source) -> dict[str, set[str]]:
-    """The layers that each weight belongs to, by its variable."""
+    """The layers that each weight belongs to, by the variables of the layer it is made from."""
     owned = {layer: {id(v) for v in variables} for layer, variables in source.layer_variables().items()}
-    return {w.name: {layer for layer, ids in owned.items() if id(w.variable) in ids} for w in weights}
+    made = {w.name: {id(v) for v in getattr(w.layer, "weights", ())} for w in weights}
+    return {name: {layer for layer, ids in owned.items() if ids & own} for name, own in made.items()}
 
 
 def expected(
     source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
 ) -> dict[str, Tensors]:
-    """`own`: what the Keras model computes with the weights that this artifact has stored."""
-    stored = read_weights_of(directory / entry.path)
-    held = [w for w in _topology(source).weights if w.variable is not None]
-    try:
-        for weight in held:
-            weight.variable.assign(stored[weight.name])
-        return {"own": source.reference(signature.name, inputs)}
-    finally:
-        for weight in held:
-            weight.variable.assign(weight.data)
+    """`own`: what the Keras model computes that the file is read back as, with the weights that it has stored."""
+    from exporter.source.tfjs_layers import load_tfjs
+
+    model = load_tfjs(directory / entry.path)[0].model
+    fed = {name: inputs[spec] for spec, name in entry.names.inputs.items()}
+    given = [np.asarray(fed[tensor.name.split(":")[0]]) for tensor in model.inputs]
+    # the topology lists the outputs in the signature's order
+    found = model(given if len(given) > 1 else given[0], training=False)
+    values = found if isinstance(found, list | tuple) else [found]
+    return {"own": {s.name: np.asarray(v) for s, v in zip(signature.outputs, values, strict=True)}}
 
 
 def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
@@ -86,6 +96,8 @@ def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, A
 
 
 def _topology(source: Source) -> Topology:
+    from exporter.formats._tfjs_topology import Topology
+
     converter = Topology()
     converter.convert(source.keras_model)
     return converter

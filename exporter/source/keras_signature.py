@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 import keras
@@ -59,8 +60,9 @@ def _operation(tensor: Any) -> Any:
 
 def _chosen_name(path: Sequence[Any], leaf: Any) -> str | None:
     """The name a user gave this leaf: its dictionary keys, or its layer's name if that is not Keras' own."""
-    keys = [str(p) for p in path]
-    if any(isinstance(p, str) for p in path):
+    # from the first key on: a name must not start with the position in a list
+    keys = [str(p) for p in dropwhile(lambda p: not isinstance(p, str), path)]
+    if keys:
         return "_".join(keys)
     operation = _operation(leaf)
     if operation is None:

@@ -10,7 +10,7 @@ import numpy as np
 from keras import Input, Model, Sequential
 from keras import layers as L
 
-from exporter.formats._tfjs_layer_table import ACTIVATIONS
+from exporter.formats._tfjs_arguments import ACTIVATIONS
 
 ZOO = {}
 # model -> what the refusal must say
@@ -54,7 +54,7 @@ def dense():
 @zoo
 def activations():
     x = Input((6,))
-    return Model(x, [L.Dense(4, activation=name)(x) for name in sorted(set(ACTIVATIONS) - {"silu"})])
+    return Model(x, [L.Dense(4, activation=name)(x) for name in sorted(set(ACTIVATIONS) - {"silu", "gelu_new"})])
 
 
 @zoo
