@@ -7,7 +7,7 @@ gave, never from the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,10 +33,11 @@ def custom_objects(module: ModuleType | None) -> dict[str, Any]:
     return {n: v for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == own}
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file, or of the sorted names and contents of a directory's files."""
+def file_digest(path: Path, files: Sequence[Path] | None = None) -> str:
+    """sha256 of a file, or of the sorted names and contents of a directory's files, or of the files given."""
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if files is None:
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     for file in files:
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode() + b"\0")
