@@ -82,10 +82,12 @@ ACTIVATIONS: Mapping[str, str] = {
         "mish",
     ]
 } | {"silu": "swish", "swish": "swish"}
+# the function of a model that was read from a Keras 2 file: TF.js' own
+KERAS_2_ACTIVATIONS: Mapping[str, str] = {"exporter>keras_2_hard_sigmoid": "hard_sigmoid"}
 
 
 def _is_activation(value: Any, rank: int | None) -> bool:
-    return isinstance(value, str) and value in ACTIVATIONS
+    return isinstance(value, str) and (value in ACTIVATIONS or value in KERAS_2_ACTIVATIONS)
 
 
 def _is_last_axis(value: Any, rank: int | None) -> bool:

@@ -22,11 +22,12 @@ from exporter.formats._tfjs_keras_config import (
     refused,
     tensors_of,
 )
-from exporter.formats._tfjs_layer_table import ACTIVATIONS, COMMON, LAYERS, Argument, Layer
+from exporter.formats._tfjs_layer_table import ACTIVATIONS, COMMON, KERAS_2_ACTIVATIONS, LAYERS, Argument, Layer
 from exporter.formats._tfjs_masks import MaskFlow
 from exporter.formats._tfjs_weights import Weight
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+TFJS_ACTIVATIONS = ACTIVATIONS | KERAS_2_ACTIVATIONS
 _UNKNOWN = Argument(lambda value, rank: value is None, "is not known to honour this argument", key=None)
 
 
@@ -165,7 +166,7 @@ class Topology:
             if argument.key is not None:
                 value = argument.value if argument.value is not None else value
                 is_activation = key in ("activation", "recurrent_activation")
-                written[argument.key or key] = ACTIVATIONS[value] if is_activation else value
+                written[argument.key or key] = TFJS_ACTIVATIONS[value] if is_activation else value
         return written
 
     def _wrapped(self, layer: Any, name: str, config: Mapping[str, Any], shapes: Any) -> dict[str, Any]:

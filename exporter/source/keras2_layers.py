@@ -84,7 +84,7 @@ ROWS: Mapping[str, Row] = {
     "SimpleRNN": _PLAIN,
     "LSTM": _GATED,
     "GRU": Row(absent={**_GATED.absent, "reset_after": False}),
-    **{f"ConvLSTM{n}D": _GATED for n in (1, 2, 3)},
+    **{f"ConvLSTM{n}D": Row(absent=_GATED.absent, neutral={"unroll": (False,)}) for n in (1, 2, 3)},
     "Bidirectional": _PLAIN,
     "TimeDistributed": _PLAIN,
     "MultiHeadAttention": _ATTENTION,
@@ -125,7 +125,7 @@ def functions_of(model: Any) -> list[str]:
         f"layer {layer.name!r} ({type(layer).__name__}): its {key} is the {HARD_SIGMOID} of Keras 2"
         for layer in model._flatten_layers(include_self=False)
         for key in ("activation", "recurrent_activation")
-        if getattr(layer, key, None) is hard_sigmoid
+        if getattr(layer, key, None) is hard_sigmoid and not type(layer).__name__.endswith("Cell")
     ]
 
 
@@ -210,12 +210,15 @@ def activation(value: Any) -> Any:
 
 
 def _function_name(value: Any) -> str | None:
-    """The name of an activation; TF.js itself writes some in camel case."""
+    """The name of an activation; None for what has none."""
     if value is None:
         return "linear"
-    if not isinstance(value, str):
-        return None
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in value)
+    return snake(value) if isinstance(value, str) else None
+
+
+def snake(name: Any) -> str:
+    """TF.js' camel case as Python writes it."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in str(name))
 
 
 def policy(value: Any) -> str:

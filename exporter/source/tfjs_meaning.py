@@ -8,14 +8,14 @@ write, and it must tell TF.js the same as the file does. A file that TF.js canno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats._tfjs_keras_config import WAY_OUT
 from exporter.formats._tfjs_topology import Topology
-from exporter.source.keras2_layers import ACTIVATIONS, plain
+from exporter.source.keras2_layers import ACTIVATIONS, SEPARATE, plain, snake
 
 # classes that TF.js 4.22 registers (tfjs-layers/src, serialization.registerClass), but for keras-nlp's
 TFJS_CLASSES = frozenset(
@@ -28,6 +28,18 @@ TFJS_CLASSES = frozenset(
     RepeatVector Rescaling Reshape Resizing SeparableConv2D Sequential SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
     StackedRNNCells ThresholdedReLU TimeDistributed UpSampling2D ZeroPadding2D""".split()
 )
+# activations that TF.js 4.22 knows (tfjs-layers/src/activations.ts)
+_ACTIVATIONS = (
+    *("elu", "gelu", "gelu_new", "hard_sigmoid", "linear", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid"),
+    *("softmax", "softplus", "softsign", "swish", "tanh"),
+)
+# class, argument -> the values with which loading ends in an error
+_ERRORS: Mapping[tuple[str, str], Callable[[Any], bool]] = {
+    ("GRU", "reset_after"): bool,
+    ("ELU", "alpha"): lambda value: value != 1,
+    **{(f"Conv{n}D", "groups"): lambda value: value != 1 for n in (1, 2, 3)},
+    **{(kind, "activation"): lambda value: snake(value) not in _ACTIVATIONS for kind in SEPARATE},
+}
 # what these become is written by other names, and is the same in TF.js: nothing in inference, and (x > theta) * x
 _REWRITTEN = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "ThresholdedReLU")
 _NOT_COMPUTED = ("name", "dtype", "trainable", "layer", "layers", "input_layers", "output_layers")
@@ -38,8 +50,9 @@ def cannot_load(config: Mapping[str, Any]) -> str:
     for kind, layer in _flat(config):
         if kind not in TFJS_CLASSES:
             return f"it has no {kind}"
-        if kind == "GRU" and layer.get("reset_after"):
-            return "it has no GRU with reset_after"
+        for (refusing, key), wrong in _ERRORS.items():
+            if kind == refusing and key in layer and wrong(layer[key]):
+                return f"it has no {kind} with {key}={layer[key]!r}"
     return ""
 
 

@@ -6,11 +6,24 @@ it computes otherwise than Keras 2. test_keras2.py runs all of it.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import h5py
 import numpy as np
+import tensorflow as tf
+import tf_keras
 from tf_keras import Input, Model, Sequential
 from tf_keras import layers as L
 
 ZOO = {}
+# model -> what the refusal of the translation to Keras 3 must say
+NOT_EXACT = {
+    "operations": "TFOpLambda",
+    "function_of_its_own": "Lambda",
+    "always_training": "training=True",
+    "locally_connected": "LocallyConnected1D",
+}
 
 
 def zoo(build):
@@ -396,3 +409,67 @@ def always_training():
 @zoo
 def locally_connected():
     return seq((6, 2), L.LocallyConnected1D(3, 2))
+
+
+def build(name):
+    """One of the models; its weights are random, so that a swapped or forgotten one shows."""
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(1)
+    model, rng = ZOO[name](), np.random.default_rng(5)
+    for v in model.variables:
+        leaf = v.name.split("/")[-1].partition(":")[0]
+        if v.dtype != tf.float32 or leaf in ("mean", "variance"):  # Normalization computes with copies of these
+            continue
+        value = rng.normal(0, 1 / np.sqrt(max(1, np.prod(v.shape[:-1]))) if len(v.shape) > 1 else 0.3, v.shape)
+        v.assign(rng.uniform(0.5, 1.5, v.shape) if "variance" in leaf else value + (leaf == "gamma"))
+    return model
+
+
+def feed(model, batch):
+    """One array for each input of a model, in its order."""
+    rng = np.random.default_rng(batch)
+    words = any(type(layer).__name__ == "Embedding" for layer in model.layers)
+    shapes = [[batch if i == 0 else (9 if d is None else d) for i, d in enumerate(t.shape)] for t in model.inputs]
+    draw = (lambda shape: rng.integers(0, 8, shape)) if words else (lambda shape: rng.normal(0, 1, shape))
+    return [draw(s).astype(t.dtype.as_numpy_dtype) for s, t in zip(shapes, model.inputs, strict=True)]
+
+
+def call(model, arrays):
+    """What tf_keras computes in inference: a list of arrays."""
+    outputs = model(tf.nest.pack_sequence_as(model.input, arrays), training=False)
+    return [t.numpy() for t in tf.nest.flatten(outputs)]
+
+
+def publish(model, directory, shard=1000):
+    """Write a layers model as the published converter does from an .h5 file: its JSON unchanged, weights by h5 name.
+
+    The rules are those of tensorflowjs 4.22, converters/keras_h5_conversion.py and write_weights.py.
+    """
+    directory = Path(directory)
+    model.save(directory / "source.h5")
+    with h5py.File(directory / "source.h5") as file:
+        config = json.loads(file.attrs["model_config"])
+        weights = [weight for layer in file["model_weights"].values() for weight in _weights(layer)]
+    (directory / "source.h5").unlink()
+    weights = [(name, w.astype({"int64": "int32", "float16": "float32"}.get(str(w.dtype), w.dtype))) for name, w in weights]
+    data = b"".join(w.tobytes() for _, w in weights)
+    paths = []
+    for start in range(0, len(data), shard):
+        paths.append(f"group1-shard{len(paths) + 1}of{-(-len(data) // shard)}.bin")
+        (directory / paths[-1]).write_bytes(data[start : start + shard])
+    specs = [{"name": name, "shape": list(w.shape), "dtype": str(w.dtype)} for name, w in weights]
+    document = {
+        "format": "layers-model",
+        "generatedBy": "keras v2.21.0",
+        "convertedBy": "TensorFlow.js Converter v4.22.0",
+        "modelTopology": {"keras_version": "2.21.0", "backend": "tensorflow", "model_config": config},
+        "weightsManifest": [{"paths": paths, "weights": specs}],
+    }
+    (directory / "model.json").write_text(json.dumps(document))
+    return directory / "model.json"
+
+
+def _weights(group):
+    if "weight_names" not in group.attrs:
+        return [weight for inner in group.values() for weight in _weights(inner)]
+    return [(name.removesuffix(":0"), np.array(group[name])) for name in group.attrs["weight_names"].tolist()]
