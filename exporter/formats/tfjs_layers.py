@@ -28,7 +28,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         Refused: the source is not a Functional or Sequential Keras model, or holds what TF.js computes differently.
     """
     if source.keras_model is None:
-        raise Refused("the source is not a Keras model, and TF.js layers holds nothing else; use tfjs-graph")
+        raise Refused(f"{source.no_keras}, and TF.js layers holds nothing else; use tfjs-graph")
     import keras
 
     from exporter.formats._tfjs_topology import Topology

@@ -16,6 +16,7 @@ from exporter.errors import InputsError, SourceError
 from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
+from exporter.source.keras2_file import add_keras_model, is_keras_2, named_as, open_keras_file
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
 from exporter.source.source import Source, first_line
@@ -48,9 +49,11 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     if kind == "reference":
         source, own, calibration, test, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
     elif kind == "keras":
-        source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
+        source = open_keras_file(path, staging, code)
     elif kind == "saved-model":
         source = loaders.from_saved_model(path, staging, spec.get("signature"))
+        if is_keras_2(path):
+            add_keras_model(source, path, code)
     elif kind == "tfjs":
         source = from_tfjs(path, staging)
     elif kind == "callable":
@@ -164,7 +167,9 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
         if spec.get("module"):
             code = loaders.load_code(Path(spec["module"]))
         try:
-            return loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source = loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source.calls = {n: named_as(call, source.names_file, n) for n, call in source.calls.items()}
+            return source
         except SourceError:
             pass
     return loaders.from_saved_model(staging / "saved_model", staging, None)

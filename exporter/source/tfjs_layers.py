@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +65,13 @@ def load_tfjs(path: Path) -> tuple[Translation, tuple[str, ...]]:
 
 def _by_layer(model: Any, values: Mapping[str, Array]) -> dict[Key, Array]:
     """The file's weights by the model's own keys: TF.js finds a weight by its layer's name alone, at any depth."""
-    keys: dict[str, Key] = {}
+    keys: dict[str, list[Key]] = {}
     for key, _ in keras2_weights.named(model):
-        if keys.setdefault(key[-1], key) != key:
-            raise SourceError(
-                "ambiguous-weights",
-                f"two layers in nested models have a weight {key[-1]!r}, and the file does not tell which is whose",
-                "convert the model that it was made of",
-            )
-    return {keys.get(_short(name, keys), (name,)): value for name, value in values.items()}
+        keys.setdefault(key[-1], []).append(key)
+    return {key: value for name, value in values.items() for key in keys.get(_short(name, keys), [(name,)])}
 
 
-def _short(name: str, keys: Mapping[str, Key]) -> str:
+def _short(name: str, keys: Collection[str]) -> str:
     """A weight's name as TF.js looks for it: since version 2.2 TensorFlow puts a recurrent cell's name in it."""
     clean = name.removesuffix(":0")
     candidates = [clean, "/".join([*clean.split("/")[:-2], clean.split("/")[-1]])]

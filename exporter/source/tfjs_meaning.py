@@ -3,7 +3,7 @@
 A converted file means what TF.js makes of it. Where TF.js reads a configuration as another function than Keras (its
 UpSampling2D samples bilinearly at other points, it ignores the slope of ReLU …), a Keras model would be a silent wrong
 answer. The writer of layers models knows what TF.js computes alike: the model that was rebuilt must be one it would
-write, and it must tell TF.js the same as the file does. A file that TF.js cannot load means what Keras 2 computes.
+write, and it must tell TF.js the same as the file does. A file that TF.js cannot run means what Keras 2 computes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from exporter.formats._tfjs_keras_config import WAY_OUT
 from exporter.formats._tfjs_topology import Topology
 from exporter.source.keras2_layers import ACTIVATIONS, SEPARATE, plain, snake
 
-# classes that TF.js 4.22 registers (tfjs-layers/src, serialization.registerClass), but for keras-nlp's
+# classes that TF.js 4.22 loads; Resizing, CenterCrop and CategoryEncoding load too, and end in an error at every run
 TFJS_CLASSES = frozenset(
     """Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization
-    Bidirectional CategoryEncoding CenterCrop Concatenate Conv1D Conv2D Conv2DTranspose Conv3D Conv3DTranspose
-    ConvLSTM2D ConvLSTM2DCell Cropping2D Dense DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten Functional
+    Bidirectional Concatenate Conv1D Conv2D Conv2DTranspose Conv3D Conv3DTranspose
+    ConvLSTM2D ConvLSTM2DCell Cropping2D Dense DepthwiseConv2D Dot Dropout ELU Embedding Flatten Functional
     GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
     GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
-    MaxPooling3D Maximum Minimum Model MultiHeadAttention Multiply PReLU Permute RNN RandomHeight RandomWidth ReLU
-    RepeatVector Rescaling Reshape Resizing SeparableConv2D Sequential SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
+    MaxPooling3D Maximum Minimum Model Multiply PReLU Permute RNN RandomWidth ReLU
+    RepeatVector Rescaling Reshape SeparableConv2D Sequential SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
     StackedRNNCells ThresholdedReLU TimeDistributed UpSampling2D ZeroPadding2D""".split()
 )
 # activations that TF.js 4.22 knows (tfjs-layers/src/activations.ts)
@@ -33,10 +33,11 @@ _ACTIVATIONS = (
     *("elu", "gelu", "gelu_new", "hard_sigmoid", "linear", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid"),
     *("softmax", "softplus", "softsign", "swish", "tanh"),
 )
-# class, argument -> the values with which loading ends in an error
+# class, argument -> the values with which loading or running ends in an error
 _ERRORS: Mapping[tuple[str, str], Callable[[Any], bool]] = {
     ("GRU", "reset_after"): bool,
     ("ELU", "alpha"): lambda value: value != 1,
+    ("Conv1D", "padding"): lambda value: value == "causal",
     **{(f"Conv{n}D", "groups"): lambda value: value != 1 for n in (1, 2, 3)},
     **{(kind, "activation"): lambda value: snake(value) not in _ACTIVATIONS for kind in SEPARATE},
 }
@@ -46,7 +47,7 @@ _NOT_COMPUTED = ("name", "dtype", "trainable", "layer", "layers", "input_layers"
 
 
 def cannot_load(config: Mapping[str, Any]) -> str:
-    """Why TF.js 4.22 itself cannot load a model; empty where nothing is known against it."""
+    """Why TF.js 4.22 itself cannot load or run a model; empty where nothing is known against it."""
     for kind, layer in _flat(config):
         if kind not in TFJS_CLASSES:
             return f"it has no {kind}"
@@ -60,14 +61,14 @@ def check(config: Mapping[str, Any], model: Any) -> str:
     """Compare a file's topology with what the writer would tell TF.js about the model that was made of it.
 
     Returns:
-        what a user should know: that TF.js cannot load the file; else empty.
+        what a user should know: that TF.js cannot run the file; else empty.
 
     Raises:
         SourceError: TF.js computes something else for the file than Keras for the model, or may do so.
     """
     reason = cannot_load(config)
     if reason:
-        return f"TF.js 4.22 cannot load this model itself ({reason}); it was read as Keras 2 means it"
+        return f"TF.js 4.22 cannot run this model itself ({reason}); it was read as Keras 2 means it"
     try:
         topology = Topology().convert(model)["model_config"]
     except Refused as refusal:

@@ -36,7 +36,7 @@ def read_weights(directory: Path, manifest: Any) -> dict[str, Array]:
 
     Raises:
         SourceError: the manifest is malformed, a file is missing, outside of the directory or of the wrong size, two
-            weights have one name, or a value is no finite number.
+            different weights have one name, or a value is no finite number.
     """
     if not isinstance(manifest, list) or not all(isinstance(group, Mapping) for group in manifest):
         raise _bad("weightsManifest is no list of groups")
@@ -56,9 +56,10 @@ def read_weights(directory: Path, manifest: Any) -> dict[str, Array]:
             )
         start = 0
         for spec, size in zip(specs, sizes, strict=True):
-            if spec["name"] in found:
+            value = _decode(spec, data[start : start + size])
+            # a layer of two nested models is listed twice
+            if not np.array_equal(found.setdefault(spec["name"], value), value):
                 raise _bad(f"two weights are called {spec['name']!r}, and a layer could take either")
-            found[spec["name"]] = _decode(spec, data[start : start + size])
             start += size
     return found
 
