@@ -67,8 +67,10 @@ class _Builder:
                 return [self._wrapper(kind, config, name)]
             made = translate(kind, config, name)
         except NotExact as reason:
-            raise reason if str(reason).startswith(("layer ", "model ")) else NotExact(
-                f"layer {name!r} ({kind}): {reason}"
+            raise (
+                reason
+                if str(reason).startswith(("layer ", "model "))
+                else NotExact(f"layer {name!r} ({kind}): {reason}")
             ) from reason
         if len(made) > 1 or type(made[0]).__name__ != kind:
             what = " and ".join(type(layer).__name__ for layer in made)
@@ -219,7 +221,9 @@ class _Graph:
         name, node, index = reference[:3]
         tensors = self._tensors.get((name, node - self._shift.get(name, 0)))
         if tensors is None or not 0 <= index < len(tensors):
-            raise NotExact(f"model {self._name!r} refers to output {index} of node {node} of {name!r}, which is not there")
+            raise NotExact(
+                f"model {self._name!r} refers to output {index} of node {node} of {name!r}, which is not there"
+            )
         return tensors[index]
 
     def _call(self, entry: Mapping[str, Any], layers: list[Any], number: int, call: Any) -> bool:

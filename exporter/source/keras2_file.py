@@ -7,7 +7,7 @@ can be said in Keras 3, the formats that hold Keras models are written from that
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,15 @@ from exporter.source.keras2 import rebuild
 from exporter.source.keras2_layers import NotExact
 from exporter.source.keras_file import check_file, refuse_code
 from exporter.source.keras_signature import keras_call
-from exporter.source.loaders import SERVING, custom_objects, from_keras, known_objects, load_keras_file, tables
+from exporter.source.loaders import (
+    SERVING,
+    custom_objects,
+    from_keras,
+    from_saved_model,
+    known_objects,
+    load_keras_file,
+    tables,
+)
 from exporter.source.source import NamedCall, Source, first_line
 
 
@@ -59,78 +67,78 @@ def from_tf_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] 
         variables=tuple(model.variables),
         staging=staging,
     )
-    translate_into(source, model, SERVING, dict(zip(call.specs, call.specs, strict=True)))
-    return source
-
-
-def translate_into(source: Source, model: Any, signature: str, inputs: Mapping[str, str]) -> None:
-    """Add the Keras 3 model that computes what a tf_keras model does, or the reason why there is none.
-
-    Args:
-        signature: the call of the model.
-        inputs: names of its inputs, in the model's order, by themselves.
-    """
     try:
         translation = rebuild(json.loads(model.to_json()))
         values = {key: variable.numpy() for key, variable in keras2_weights.named(model)}
         keras2_weights.assign(translation.model, values, model.name)
     except (NotExact, NotImplementedError, SourceError) as reason:
         source.no_keras = f"the source is a model of Keras 2, and Keras 3 has none that computes the same: {reason}"
-        return
-    names = keras_call(translation.model).layer_names
-    call = source.calls[signature]
-    outputs = call.outputs or ()
+        return source
     source.keras_model = translation.model
-    source.calls = {
-        **source.calls,
-        signature: replace(
-            call,
-            layer_names=NameMap(
-                dict(zip(inputs, names.inputs.values(), strict=True)),
-                dict(zip(outputs, names.outputs.values(), strict=True)),
-            ),
-        ),
-    }
-    source.notes = (*source.notes, *(f"as a Keras 3 model: {note}" for note in translation.rewrites))
+    source.notes = tuple(f"as a Keras 3 model: {note}" for note in translation.rewrites)
+    # the same names, but for those of layers that Keras 3 does not allow
+    layers = keras_call(translation.model).layer_names
+    source.calls = {SERVING: replace(source.calls[SERVING], layer_names=_in_order(layers, call.specs, call.outputs))}
+    return source
 
 
-def is_keras_2(directory: Path) -> bool:
-    """Whether a SavedModel was written by Keras 2's `model.save`."""
-    return (directory / "keras_metadata.pb").is_file()
+def _in_order(layers: NameMap, inputs: Iterable[str], outputs: Iterable[str]) -> NameMap:
+    """The names of layers for other names of the same inputs and outputs."""
+    return NameMap(
+        dict(zip(inputs, layers.inputs.values(), strict=True)),
+        dict(zip(outputs, layers.outputs.values(), strict=True)),
+    )
 
 
-def add_keras_model(source: Source, directory: Path, custom: ModuleType | None) -> None:
-    """Let a SavedModel of Keras 2 be a Keras model as well; its signature stays as it was saved."""
+def renamed(call: NamedCall, inputs: Sequence[str], outputs: Sequence[str]) -> NamedCall:
+    """A call with other names for its inputs and outputs, given in its own order."""
+    if list(inputs) == list(call.specs) and tuple(outputs) == call.outputs:
+        return call
+    own = dict(zip(inputs, call.specs, strict=True))
+
+    def invoke(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        results = call.call(**{name: tensors[new] for new, name in own.items()})
+        return dict(zip(outputs, results.values(), strict=True))
+
+    specs = {n: tf.TensorSpec(call.specs[name].shape, call.specs[name].dtype, name=n) for n, name in own.items()}
+    layers = None if call.layer_names is None else _in_order(call.layer_names, inputs, outputs)
+    return NamedCall(specs, tuple(outputs), invoke, layers)
+
+
+def as_opened(call: NamedCall, names_file: Path, signature: str) -> NamedCall:
+    """A call with the names that its inputs and outputs had when the source was opened."""
+    opened = Signature.from_json(json.loads(names_file.read_text())[signature])
+    return renamed(call, [s.name for s in opened.inputs], [s.name for s in opened.outputs])
+
+
+def open_saved_model(path: Path, staging: Path, signature: str | None, custom: ModuleType | None) -> Source:
+    """A source over a SavedModel; one that Keras 2 wrote is its Keras model as well, under the names it was saved with.
+
+    Raises:
+        SourceError: as `loaders.from_saved_model`.
+    """
+    saved = from_saved_model(path, staging, signature)
+    if not (path / "keras_metadata.pb").is_file():
+        return saved
     what = "the source is a SavedModel of Keras 2"
     if not has_tf_keras():
-        source.no_keras = f"{what}, and its Keras model is read by tf_keras only ({install_command()})"
-        return
-    if list(source.calls) != [SERVING]:
-        source.no_keras = f"{what} with other signatures ({', '.join(source.calls)}) than its own call"
-        return
+        saved.no_keras = f"{what}, and its Keras model is read by tf_keras only ({install_command()})"
+        return saved
     try:
-        _refuse_saved_code(directory)
-        model = _load(directory, custom)
-        call = keras_call(model)
+        _refuse_saved_code(path)
+        model = _load(path, custom)
+        source = from_tf_keras(model, staging)
     except SourceError as error:
-        source.no_keras = f"{what}, and {error.message}"
-        return
-    saved = source.calls[SERVING]
-    inputs, outputs = _saved_order(model, saved)
-    if not inputs or not outputs:
-        source.no_keras = f"{what} whose signature has other names than its Keras model"
-        return
-    assert len(inputs) == len(call.specs)
-    source.calls = {SERVING: replace(saved, specs={n: saved.specs[n] for n in inputs}, outputs=outputs)}
-    translate_into(source, model, SERVING, dict(zip(inputs, inputs, strict=True)))
-
-
-def _saved_order(model: Any, saved: NamedCall) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of a saved signature in the order of the model, which Keras 2 names it by; empty where it did not."""
-    inputs, outputs = getattr(model, "input_names", None), getattr(model, "output_names", None)
-    if set(inputs or ()) != set(saved.specs) or set(outputs or ()) != set(saved.outputs or ()):
-        return (), ()
-    return tuple(inputs or ()), tuple(outputs or ())
+        saved.no_keras = f"{what}, and {error.message}"
+        return saved
+    # Keras 2 calls its one signature, and the inputs and outputs of that, by the names of its layers
+    inputs, outputs = getattr(model, "input_names", None) or (), getattr(model, "output_names", None) or ()
+    kept = {SERVING: (set(inputs), set(outputs))}
+    if kept != {name: (set(call.specs), set(call.outputs or ())) for name, call in saved.calls.items()}:
+        saved.no_keras = f"{what} with other signatures than the one of its Keras model"
+        return saved
+    source.calls = {SERVING: renamed(source.calls[SERVING], inputs, outputs)}
+    return source
 
 
 def _refuse_saved_code(directory: Path) -> None:
@@ -141,28 +149,3 @@ def _refuse_saved_code(directory: Path) -> None:
     metadata.ParseFromString((directory / "keras_metadata.pb").read_bytes())
     for node in metadata.nodes:
         refuse_code(directory, json.loads(node.metadata))
-
-
-def named_as(call: NamedCall, names_file: Path, signature: str) -> NamedCall:
-    """A call with the names its inputs and outputs had when the source was opened, which it takes in the same order."""
-    opened = Signature.from_json(json.loads(names_file.read_text())[signature])
-    inputs = dict(zip((s.name for s in opened.inputs), call.specs, strict=True))
-    outputs = tuple(s.name for s in opened.outputs)
-    if list(inputs) == list(call.specs) and outputs == call.outputs:
-        return call
-
-    def renamed(**tensors: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        results = call.call(**{own: tensors[name] for name, own in inputs.items()})
-        return dict(zip(outputs, results.values(), strict=True))
-
-    layers = call.layer_names
-    assert layers is not None
-    return NamedCall(
-        {n: tf.TensorSpec(call.specs[own].shape, call.specs[own].dtype, name=n) for n, own in inputs.items()},
-        outputs,
-        renamed,
-        NameMap(
-            {n: layers.inputs[own] for n, own in inputs.items()},
-            dict(zip(outputs, layers.outputs.values(), strict=True)),
-        ),
-    )

@@ -145,7 +145,7 @@ def translate(kind: str, config: Mapping[str, Any], name: str) -> list[keras.Lay
         raise NotExact(f"{kind} has no counterpart in Keras 3 that is known to compute the same")
     row = ROWS[kind]
     given = {**row.absent, **config}
-    separate = kind in SEPARATE or "Conv" in kind and "LSTM" not in kind
+    separate = kind in SEPARATE or ("Conv" in kind and "LSTM" not in kind)
     after: list[keras.Layer] = []
     if separate and _function_name(given.get("activation")) == HARD_SIGMOID:
         last = name if kind == "Activation" else f"{name}_{HARD_SIGMOID}"

@@ -16,10 +16,10 @@ from exporter.errors import InputsError, SourceError
 from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
-from exporter.source.keras2_file import add_keras_model, is_keras_2, named_as, open_keras_file
+from exporter.source.keras2_file import as_opened, open_keras_file, open_saved_model
+from exporter.source.source import Source, first_line
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
-from exporter.source.source import Source, first_line
 from exporter.tensors import Tensors
 from exporter.text import did_you_mean
 
@@ -51,9 +51,7 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     elif kind == "keras":
         source = open_keras_file(path, staging, code)
     elif kind == "saved-model":
-        source = loaders.from_saved_model(path, staging, spec.get("signature"))
-        if is_keras_2(path):
-            add_keras_model(source, path, code)
+        source = open_saved_model(path, staging, spec.get("signature"), code)
     elif kind == "tfjs":
         source = from_tfjs(path, staging)
     elif kind == "callable":
@@ -168,7 +166,7 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
             code = loaders.load_code(Path(spec["module"]))
         try:
             source = loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
-            source.calls = {n: named_as(call, source.names_file, n) for n, call in source.calls.items()}
+            source.calls = {n: as_opened(call, source.names_file, n) for n, call in source.calls.items()}
             return source
         except SourceError:
             pass

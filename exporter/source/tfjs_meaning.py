@@ -19,14 +19,74 @@ from exporter.source.keras2_layers import ACTIVATIONS, SEPARATE, plain, snake
 
 # classes that TF.js 4.22 loads; Resizing, CenterCrop and CategoryEncoding load too, and end in an error at every run
 TFJS_CLASSES = frozenset(
-    """Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization
-    Bidirectional Concatenate Conv1D Conv2D Conv2DTranspose Conv3D Conv3DTranspose
-    ConvLSTM2D ConvLSTM2DCell Cropping2D Dense DepthwiseConv2D Dot Dropout ELU Embedding Flatten Functional
-    GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
-    GlobalMaxPooling2D InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
-    MaxPooling3D Maximum Minimum Model Multiply PReLU Permute RNN RandomWidth ReLU
-    RepeatVector Rescaling Reshape SeparableConv2D Sequential SimpleRNN SimpleRNNCell Softmax SpatialDropout1D
-    StackedRNNCells ThresholdedReLU TimeDistributed UpSampling2D ZeroPadding2D""".split()
+    [
+        "Activation",
+        "Add",
+        "AlphaDropout",
+        "Average",
+        "AveragePooling1D",
+        "AveragePooling2D",
+        "AveragePooling3D",
+        "BatchNormalization",
+        "Bidirectional",
+        "Concatenate",
+        "Conv1D",
+        "Conv2D",
+        "Conv2DTranspose",
+        "Conv3D",
+        "Conv3DTranspose",
+        "ConvLSTM2D",
+        "ConvLSTM2DCell",
+        "Cropping2D",
+        "Dense",
+        "DepthwiseConv2D",
+        "Dot",
+        "Dropout",
+        "ELU",
+        "Embedding",
+        "Flatten",
+        "Functional",
+        "GRU",
+        "GRUCell",
+        "GaussianDropout",
+        "GaussianNoise",
+        "GlobalAveragePooling1D",
+        "GlobalAveragePooling2D",
+        "GlobalMaxPooling1D",
+        "GlobalMaxPooling2D",
+        "InputLayer",
+        "LSTM",
+        "LSTMCell",
+        "LayerNormalization",
+        "LeakyReLU",
+        "Masking",
+        "MaxPooling1D",
+        "MaxPooling2D",
+        "MaxPooling3D",
+        "Maximum",
+        "Minimum",
+        "Model",
+        "Multiply",
+        "PReLU",
+        "Permute",
+        "RNN",
+        "RandomWidth",
+        "ReLU",
+        "RepeatVector",
+        "Rescaling",
+        "Reshape",
+        "SeparableConv2D",
+        "Sequential",
+        "SimpleRNN",
+        "SimpleRNNCell",
+        "Softmax",
+        "SpatialDropout1D",
+        "StackedRNNCells",
+        "ThresholdedReLU",
+        "TimeDistributed",
+        "UpSampling2D",
+        "ZeroPadding2D",
+    ]
 )
 # activations that TF.js 4.22 knows (tfjs-layers/src/activations.ts)
 _ACTIVATIONS = (
@@ -118,7 +178,7 @@ def _equal(key: str, found: Any, said: Any) -> bool:
     if key == "axis" and said == -1:
         return True  # the writer tells the last axis so, once it has seen that it is the last
     if key in ("data_format", "batch_input_shape"):
-        return found in (None, said) or key == "batch_input_shape" and found[1:] == said[1:]
+        return found in (None, said) or (key == "batch_input_shape" and found[1:] == said[1:])
     if isinstance(said, list) and not isinstance(found, list):
         found = [found] * len(said)
     if isinstance(found, list) and not isinstance(said, list):
