@@ -27,7 +27,7 @@ from exporter.formats._tfjs_masks import MaskFlow
 from exporter.formats._tfjs_weights import Weight
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-TFJS_ACTIVATIONS = ACTIVATIONS | KERAS_2_ACTIVATIONS
+TFJS_ACTIVATIONS = {**ACTIVATIONS, **KERAS_2_ACTIVATIONS}
 _UNKNOWN = Argument(lambda value, rank: value is None, "is not known to honour this argument", key=None)
 
 

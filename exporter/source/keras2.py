@@ -260,7 +260,7 @@ class _Graph:
 
     def _arguments(self, where: str, kind: str, call: Any) -> dict[str, Any]:
         """Further arguments of a call; Keras 2 repeats them with every tensor."""
-        given = next((r[3] for r in _walk(call) if len(r) > 3 and r[3]), {})
+        given: Mapping[str, Any] = next((r[3] for r in _walk(call) if len(r) > 3 and r[3]), {})
         found: dict[str, Any] = {}
         for key, value in given.items():
             if _is_reference(value):

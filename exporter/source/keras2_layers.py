@@ -113,10 +113,13 @@ ACTIVATIONS: Mapping[str, str] = {
 SEPARATE = ("Activation", "Dense", "EinsumDense")  # layers, and all convolutions, that end with their activation
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE, name="keras_2_hard_sigmoid")
 def hard_sigmoid(x: Any) -> Any:
     """Keras 2's and TF.js' function, clip(0.2 x + 0.5, 0, 1); Keras 3's of that name is relu6(x + 3) / 6."""
     return keras.ops.clip(x * 0.2 + 0.5, 0.0, 1.0)
+
+
+# a restarted worker finds it in the staged file by this name
+keras.saving.register_keras_serializable(package=PACKAGE, name="keras_2_hard_sigmoid")(hard_sigmoid)
 
 
 def functions_of(model: Any) -> list[str]:

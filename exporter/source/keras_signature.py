@@ -87,7 +87,7 @@ def _recorded_shapes(model: Any) -> Any:
     """Structure of (None, …) shapes a subclassed model was first called with."""
     if hasattr(model, "save_spec"):  # tf_keras
         args, kwargs = model.save_spec() or ((), {})
-        shapes = dict(enumerate(args)) | dict(kwargs)
+        shapes: Any = dict(enumerate(args)) | dict(kwargs)
     else:
         shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:

@@ -1,4 +1,7 @@
-"""A TF.js `model.json`: what kind it is, and where its files are. No TensorFlow, so that the host can refuse at once."""
+"""A TF.js `model.json`: what kind it is, and where its files are.
+
+There is no TensorFlow here, so that the host can refuse at once.
+"""
 
 from __future__ import annotations
 

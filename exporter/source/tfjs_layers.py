@@ -82,8 +82,5 @@ def _short(name: str, keys: Collection[str]) -> str:
 
 def _quantized(manifest: Any) -> list[str]:
     kinds = {w["quantization"]["dtype"] for group in manifest for w in group["weights"] if w.get("quantization")}
-    return (
-        [f"the file's weights are quantized ({', '.join(sorted(kinds))}); they are taken as it decodes them"]
-        if kinds
-        else []
-    )
+    found = ", ".join(sorted(kinds))
+    return [f"the file's weights are quantized ({found}); they are taken as it decodes them"] if kinds else []

@@ -18,75 +18,17 @@ from exporter.formats._tfjs_topology import Topology
 from exporter.source.keras2_layers import ACTIVATIONS, SEPARATE, plain, snake
 
 # classes that TF.js 4.22 loads; Resizing, CenterCrop and CategoryEncoding load too, and end in an error at every run
-TFJS_CLASSES = frozenset(
-    [
-        "Activation",
-        "Add",
-        "AlphaDropout",
-        "Average",
-        "AveragePooling1D",
-        "AveragePooling2D",
-        "AveragePooling3D",
-        "BatchNormalization",
-        "Bidirectional",
-        "Concatenate",
-        "Conv1D",
-        "Conv2D",
-        "Conv2DTranspose",
-        "Conv3D",
-        "Conv3DTranspose",
-        "ConvLSTM2D",
-        "ConvLSTM2DCell",
-        "Cropping2D",
-        "Dense",
-        "DepthwiseConv2D",
-        "Dot",
-        "Dropout",
-        "ELU",
-        "Embedding",
-        "Flatten",
-        "Functional",
-        "GRU",
-        "GRUCell",
-        "GaussianDropout",
-        "GaussianNoise",
-        "GlobalAveragePooling1D",
-        "GlobalAveragePooling2D",
-        "GlobalMaxPooling1D",
-        "GlobalMaxPooling2D",
-        "InputLayer",
-        "LSTM",
-        "LSTMCell",
-        "LayerNormalization",
-        "LeakyReLU",
-        "Masking",
-        "MaxPooling1D",
-        "MaxPooling2D",
-        "MaxPooling3D",
-        "Maximum",
-        "Minimum",
-        "Model",
-        "Multiply",
-        "PReLU",
-        "Permute",
-        "RNN",
-        "RandomWidth",
-        "ReLU",
-        "RepeatVector",
-        "Rescaling",
-        "Reshape",
-        "SeparableConv2D",
-        "Sequential",
-        "SimpleRNN",
-        "SimpleRNNCell",
-        "Softmax",
-        "SpatialDropout1D",
-        "StackedRNNCells",
-        "ThresholdedReLU",
-        "TimeDistributed",
-        "UpSampling2D",
-        "ZeroPadding2D",
-    ]
+TFJS_CLASSES = (
+    *("Activation", "Add", "AlphaDropout", "Average", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D"),
+    *("BatchNormalization", "Bidirectional", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose", "Conv3D"),
+    *("Conv3DTranspose", "ConvLSTM2D", "ConvLSTM2DCell", "Cropping2D", "Dense", "DepthwiseConv2D", "Dot"),
+    *("Dropout", "ELU", "Embedding", "Flatten", "Functional", "GRU", "GRUCell", "GaussianDropout"),
+    *("GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D"),
+    *("GlobalMaxPooling2D", "InputLayer", "LSTM", "LSTMCell", "LayerNormalization", "LeakyReLU", "Masking"),
+    *("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "Model", "Multiply", "PReLU"),
+    *("Permute", "RNN", "RandomWidth", "ReLU", "RepeatVector", "Rescaling", "Reshape", "SeparableConv2D"),
+    *("Sequential", "SimpleRNN", "SimpleRNNCell", "Softmax", "SpatialDropout1D", "StackedRNNCells"),
+    *("ThresholdedReLU", "TimeDistributed", "UpSampling2D", "ZeroPadding2D"),
 )
 # activations that TF.js 4.22 knows (tfjs-layers/src/activations.ts)
 _ACTIVATIONS = (
@@ -174,7 +116,7 @@ def _agree(layer: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
 def _equal(key: str, found: Any, said: Any) -> bool:
     found, said = plain(found), plain(said)
     if key.endswith("activation"):
-        return ACTIVATIONS.get(str(found), found) == ACTIVATIONS.get(str(said), said)
+        return bool(ACTIVATIONS.get(str(found), found) == ACTIVATIONS.get(str(said), said))
     if key == "axis" and said == -1:
         return True  # the writer tells the last axis so, once it has seen that it is the last
     if key in ("data_format", "batch_input_shape"):

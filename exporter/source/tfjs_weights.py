@@ -1,7 +1,7 @@
 """Reading the weight files of a TF.js model: every path, size and number is checked before it is believed.
 
-The layout is that of `WeightsManifestConfig` (tfjs-core/src/io/types.ts); quantized values are decoded as `decodeWeight`
-in tfjs-core/src/io/io_utils.ts does: `v * scale + min` in float64, rounded to float32.
+The layout is that of `WeightsManifestConfig` (tfjs-core/src/io/types.ts); quantized values are decoded as
+`decodeWeight` in tfjs-core/src/io/io_utils.ts does: `v * scale + min` in float64, rounded to float32.
 """
 
 from __future__ import annotations

@@ -451,9 +451,7 @@ def publish(model, directory, shard=1000):
         config = json.loads(file.attrs["model_config"])
         weights = [weight for layer in file["model_weights"].values() for weight in _weights(layer)]
     (directory / "source.h5").unlink()
-    weights = [
-        (name, w.astype({"int64": "int32", "float16": "float32"}.get(str(w.dtype), w.dtype))) for name, w in weights
-    ]
+    weights = [(name, w.astype("int32") if w.dtype == "int64" else w) for name, w in weights]
     data = b"".join(w.tobytes() for _, w in weights)
     paths = []
     for start in range(0, len(data), shard):
