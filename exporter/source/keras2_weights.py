@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from exporter.errors import SourceError
-from exporter.source.keras2 import clean
+from exporter.source.keras2_graph import clean
 from exporter.tensors import Array
 
 # classes whose weights are in parts, each with a kernel of its own
