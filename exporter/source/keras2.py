@@ -55,8 +55,12 @@ class _Builder:
             raise NotExact(f"model {name!r} is of a class of its own ({kind}), whose code is not in the file")
         return Graph(self.layers, config, name, self.rewrites).build()
 
-    def layers(self, entry: Mapping[str, Any], name: str) -> list[Any]:
-        """What one entry of `layers` becomes, applied one after another. Raises NotExact with the layer's name."""
+    def layers(self, entry: Mapping[str, Any], name: str, *, single: bool = False) -> list[Any]:
+        """What one entry of `layers` becomes, applied one after another; see `translate`.
+
+        Raises:
+            NotExact: with the layer's name.
+        """
         kind, config = entry["class_name"], entry["config"]
         if kind in _MODELS:
             return [self.model(entry, name)]
@@ -64,7 +68,7 @@ class _Builder:
             _check_own(entry)
             if kind in ("Bidirectional", "TimeDistributed"):
                 return [self._wrapper(kind, config, name)]
-            made = translate(kind, config, name)
+            made = translate(kind, config, name, single=single)
         except NotExact as reason:
             raise (
                 reason
@@ -91,10 +95,8 @@ class _Builder:
         )
 
     def _inner(self, entry: Mapping[str, Any], wrapper: str) -> Any:
-        made = self.layers(entry, clean(str(entry["config"].get("name") or f"{wrapper}_inner")))
-        if len(made) == 1:
-            return made[0]
-        raise NotExact(f"what it wraps, {entry['class_name']}, takes two layers in Keras 3")
+        name = clean(str(entry["config"].get("name") or f"{wrapper}_inner"))
+        return self.layers(entry, name, single=True)[0]
 
     def _sequential(self, config: Any, name: str) -> Any:
         entries = config if isinstance(config, list) else config["layers"]  # a list until Keras 2.2

@@ -132,13 +132,14 @@ def functions_of(model: Any) -> list[str]:
     ]
 
 
-def translate(kind: str, config: Mapping[str, Any], name: str) -> list[keras.Layer]:
+def translate(kind: str, config: Mapping[str, Any], name: str, *, single: bool = False) -> list[keras.Layer]:
     """The Keras 3 layers, applied one after another, that compute what one layer of Keras 2 does.
 
     Args:
         kind: class of a layer without layers inside.
         config: its arguments, as JSON holds them.
         name: what to call it; of several layers the one with the weights, else the last.
+        single: it has to be one layer, be it with a function that Keras 3 does not have.
 
     Raises:
         NotExact: the class, an argument or a value is none whose meaning is known to be the same.
@@ -150,7 +151,7 @@ def translate(kind: str, config: Mapping[str, Any], name: str) -> list[keras.Lay
     given = {**row.absent, **config}
     separate = kind in SEPARATE or ("Conv" in kind and "LSTM" not in kind)
     after: list[keras.Layer] = []
-    if separate and _function_name(given.get("activation")) == HARD_SIGMOID:
+    if separate and not single and _function_name(given.get("activation")) == HARD_SIGMOID:
         last = name if kind == "Activation" else f"{name}_{HARD_SIGMOID}"
         after = [keras.layers.Rescaling(0.2, 0.5, name=f"{name}_scaled"), keras.layers.ReLU(1.0, name=last)]
         if kind == "Activation":

@@ -24,6 +24,62 @@ NOT_EXACT = {
     "always_training": "training=True",
     "locally_connected": "LocallyConnected1D",
 }
+# recurrent layers with Keras 2's hard_sigmoid, which Keras 3 has only as a function of ours
+NEEDS_FUNCTION = ("old_lstm", "convlstm_by_default", "distributed_hard_sigmoid")
+# what TF.js 4.22 says instead of computing
+NOT_RUN = {
+    "adapted": "Unknown layer: Normalization",
+    "attention": "Unknown layer: MultiHeadAttention",
+    "augmented": "Unknown layer: RandomFlip",
+    "causal": "CAUSAL padding mode in conv1dWithBias is not implemented",
+    "cnn": "are invalid for SeparableConv2D",
+    "convolutions": "are invalid for SeparableConv2D",
+    "dense": "Unknown regularizer: L2",
+    "dictionaries": "Object is not iterable",
+    "einsum_dense": "Unknown layer: EinsumDense",
+    "elu_alpha": "Non-default alpha value",
+    "grouped": "Shape mismatch",
+    "gru": "does not support reset_after",
+    "more_of_one_dimension": "Unknown layer: Cropping1D",
+    "more_of_three_dimensions": "Unknown layer: Cropping3D",
+    "nested_and_shared": "Duplicate weight name",
+    "other_convlstms": "Unknown layer: ConvLSTM1D",
+    "other_activations": "Unknown activation: exponential",
+    "other_norms": "Unknown layer: GroupNormalization",
+    "resized": "resizeBilinear",
+    "same_names": "Duplicate weight name",
+    "softmax_axis": "Softmax along a non-last dimension",
+    "subtract": "Unknown layer: Subtract",
+}
+# of those, the ones whose class or argument tells it: they are restored with a note
+NOTED = {*NOT_RUN} - {"cnn", "convolutions", "dense", "dictionaries", "nested_and_shared"}
+# what TF.js computes otherwise than Keras 2, and what the refusal must say
+DIFFERENT = {
+    "batch_norm_axis": "axis=1",
+    "bilinear": "interpolation='bilinear'",
+    "depthwise_dilated": "dilation_rate",
+    "half_precision": "mixed_float16",
+    "keepdims": "keepdims=True",
+    "masked_both_ways": "zeros",
+    "masked_pooling": "masked",
+    "relu_slope": "negative_slope",
+    "transpose_padded": "output_padding",
+}
+# what TF.js computes as Keras 2 does, and what the writer of layers models does not let through
+UNVERIFIED = {
+    "add_ranks": "rank",
+    "convlstm": "ConvLSTM2D",
+    "convlstm_by_default": "ConvLSTM2D",
+    "layer_norm_axes": "axis=[2, 3]",
+    "lstm_states_fed": "initial_state",
+    "thresholded": "threshold",
+}
+# what a file cannot tell, or nobody has compared
+NOT_RESTORED = {
+    "adapted": "weight 'normalization/count' is missing",
+    "same_names": "two weights are called 'd/kernel'",
+    "softmax_axis": "axis=1",
+}
 
 
 def zoo(build):
@@ -66,7 +122,12 @@ def hard_sigmoid():
 @zoo
 def pointwise():
     layers = [L.ReLU(max_value=0.5), L.LeakyReLU(), L.LeakyReLU(0.1), L.ELU(), L.PReLU(shared_axes=[1]), L.PReLU()]
-    return each((4, 5), *layers, L.Softmax(), L.Rescaling(2.0, -0.5), L.ThresholdedReLU(0.4))
+    return each((4, 5), *layers, L.Softmax(), L.Rescaling(2.0, -0.5))
+
+
+@zoo
+def thresholded():
+    return seq((5,), L.ThresholdedReLU(0.4))
 
 
 @zoo
@@ -358,12 +419,24 @@ def time_distributed():
 
 @zoo
 def convlstm():
-    return seq((3, 6, 6, 2), L.ConvLSTM2D(3, 3, padding="same"))
+    return seq((3, 6, 6, 2), L.ConvLSTM2D(3, 3, padding="same", recurrent_activation="sigmoid"))
 
 
 @zoo
-def convlstm_hard():
-    return seq((3, 6, 6, 2), L.ConvLSTM2D(3, 3, recurrent_activation="sigmoid", activation="relu"))
+def convlstm_by_default():
+    return seq((3, 6, 6, 2), L.ConvLSTM2D(3, 3))
+
+
+@zoo
+def other_convlstms():
+    a, b = Input((3, 6, 2)), Input((2, 4, 4, 4, 2))
+    layers = [L.ConvLSTM1D(3, 2, recurrent_activation="sigmoid"), L.ConvLSTM3D(2, 2, recurrent_activation="sigmoid")]
+    return Model([a, b], [layers[0](a), layers[1](b)])
+
+
+@zoo
+def distributed_hard_sigmoid():
+    return seq((4, 3), L.TimeDistributed(L.Dense(3, activation="hard_sigmoid")))
 
 
 @zoo
@@ -432,6 +505,12 @@ def feed(model, batch):
     shapes = [[batch if i == 0 else (9 if d is None else d) for i, d in enumerate(t.shape)] for t in model.inputs]
     draw = (lambda shape: rng.integers(0, 8, shape)) if words else (lambda shape: rng.normal(0, 1, shape))
     return [draw(s).astype(t.dtype.as_numpy_dtype) for s, t in zip(shapes, model.inputs, strict=True)]
+
+
+def input_names(model):
+    """The names by which TF.js is fed."""
+    inputs = getattr(model, "_nested_inputs", None)
+    return [t._keras_history.layer.name for t in tf.nest.flatten(inputs)]
 
 
 def call(model, arrays):
