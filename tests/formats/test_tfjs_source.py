@@ -95,7 +95,7 @@ BROKEN: dict[str, tuple[Callable[[Document], None], str, list[str]]] = {
     "link": (renamed_shard("link.bin"), "unsafe-path", ["'link.bin'", "outside"]),
     "no path": (renamed_shard(7), "bad-manifest", ["7 is no path"]),  # type: ignore[arg-type]
     "missing": (renamed_shard("group9.bin"), "missing-weights", ["'group9.bin'", "not there", "copy all files"]),
-    "larger": (lambda d: weight(d).update(shape=[4, 6]), "weights-size", ["172 bytes", "hold 148"]),
+    "larger": (lambda d: weight(d).update(shape=[4, 6]), "weights-size", ["164 bytes", "hold 148"]),
     "negative": (lambda d: weight(d).update(shape=[4, -5]), "bad-manifest", ["'first/kernel'", "[4, -5]"]),
     "float8": (lambda d: weight(d).update(dtype="float8"), "bad-manifest", ["'float8'", "expected float32"]),
     "int4": (quantization(dtype="int4", scale=1, min=0), "bad-manifest", ["quantized as 'int4'", "uint8"]),
@@ -139,7 +139,8 @@ def test_what_is_broken_is_said(name, files, tmp_path):
 
 def test_the_unspoilt_model_loads(files, tmp_path):
     translation, notes = load_tfjs(spoilt(files, tmp_path / "m", lambda document: None))
-    assert [layer.name for layer in translation.model.layers] == ["input_layer", "first", "second"] or notes == ()
+    assert [layer.name for layer in translation.model.layers[1:]] == ["first", "second"]
+    assert notes == ()
     assert translation.model.count_params() == 37
 
 
