@@ -74,7 +74,7 @@ setup: $(READY) $(JS_READY)
 workers: setup ## build the JVM workers; installs a missing JDK or Maven as root on Debian
 	$(BIN)/python tools/jvm.py build
 
-$(READY): requirements.lock requirements-node.lock pyproject.toml tools/setup.py
+$(READY): requirements.lock requirements-node.lock requirements-keras2.lock pyproject.toml tools/setup.py
 	$(PYTHON) tools/setup.py $(VENV)
 	touch $@
 

@@ -218,8 +218,6 @@ def _evaluation_json(options: ConvertOptions) -> Json | None:
 
 def _check_keras_file(path: Path, options: ConvertOptions) -> None:
     """Refuse a broken file before TensorFlow is started; classes of --custom are only known there."""
-    from exporter.source.keras_file import check_classes, keras_config
+    from exporter.source.keras_file import check_file
 
-    config = keras_config(path)
-    if options.custom is None:
-        check_classes(path, config, {})
+    check_file(path, {} if options.custom is None else None)

@@ -87,10 +87,13 @@ ACTIVATIONS: Mapping[str, str] = {
         "mish",
     ]
 } | {"silu": "swish", "swish": "swish", "gelu_new": "gelu_new"}  # the last is ops.gelu, which approximates
+# functions of models that were read from Keras 2 files, by their registered names: TF.js' own
+KERAS_2_ACTIVATIONS: Mapping[str, str] = {"exporter>keras_2_hard_sigmoid": "hard_sigmoid"}
+KNOWN_ACTIVATIONS: Mapping[str, str] = {**ACTIVATIONS, **KERAS_2_ACTIVATIONS}
 
 
 def _is_activation(value: Any, rank: int | None) -> bool:
-    return isinstance(value, str) and value in ACTIVATIONS
+    return isinstance(value, str) and value in KNOWN_ACTIVATIONS
 
 
 def _is_last_axis(value: Any, rank: int | None) -> bool:
@@ -111,7 +114,7 @@ def _is_numbers(value: Any, rank: int | None) -> bool:
 
 
 def _activation(value: Any, rank: int | None) -> Any:
-    return ACTIVATIONS.get(value, value) if isinstance(value, str) else value
+    return KNOWN_ACTIVATIONS.get(value, value) if isinstance(value, str) else value
 
 
 ACTIVATION = Argument(_is_activation, "has no such activation, or another function of that name", write=_activation)

@@ -170,7 +170,9 @@ def tensors_of(call: Mapping[str, Any]) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """Keras' serialized tuples as lists."""
+    """Keras' serialized tuples as lists, and its serialized functions as their registered names."""
     if isinstance(value, dict) and value.get("class_name") == "__tuple__":
         return [plain(i) for i in value["items"]]
+    if isinstance(value, dict) and value.get("class_name") == "function" and isinstance(value.get("config"), str):
+        return value["config"]
     return [plain(i) for i in value] if isinstance(value, list | tuple) else value

@@ -64,6 +64,7 @@ def float_unrolled(source: Source) -> Converted:
 
 
 def _unrolled(source: Source) -> Unrolled:
+    from exporter.source.keras2_file import renamed
     from exporter.source.loaders import from_keras
 
     if source.keras_model is None or len(source.signatures) != 1:
@@ -81,6 +82,9 @@ def _unrolled(source: Source) -> Unrolled:
         if shape != spec.shape:
             pinned[spec.name] = shape
     other = from_keras(_without_loops(source.keras_model, pinned), source.staging)
+    other.calls = {
+        name: renamed(other.calls[name], [s.name for s in signature.inputs], [s.name for s in signature.outputs])
+    }
     if has_loops(other):
         raise Refused("the graph holds a loop that is no recurrent layer of Keras; use tflite-dynamic")
     shapes = ", ".join(f"{key} {list(shape)}" for key, shape in pinned.items())

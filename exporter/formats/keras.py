@@ -33,9 +33,11 @@ def _entry(source: Source, file: str) -> Written:
 
 def _require_model(source: Source) -> None:
     if source.keras_model is None:
-        raise Refused(
-            "the source is not a Keras model (a SavedModel or tf.Module has no Keras configuration); use saved-model"
-        )
+        raise Refused(f"{source.no_keras}; use saved-model")
+    from exporter.source.keras2_layers import functions_of
+
+    for reason in functions_of(source.keras_model):
+        raise Refused(f"{reason}, a function that Keras 3 does not have; use saved-model")
 
 
 def _gate(source: Source, path: Path, way_out: str) -> None:

@@ -43,7 +43,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 def write_with(converter: Topology, source: Source, directory: Path, options: Mapping[str, str]) -> Written:
     """As `write`, with a converter of one's own: one that refuses nothing, to see what TF.js makes of it."""
     if source.keras_model is None:
-        raise Refused("the source is not a Keras model, and TF.js layers holds nothing else; use tfjs-graph")
+        raise Refused(f"{source.no_keras}, and TF.js layers holds nothing else; use tfjs-graph")
     import keras
 
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace

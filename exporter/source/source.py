@@ -47,6 +47,7 @@ class Source:
     variables: tuple[Any, ...]
     staging: Path
     keras_model: Any = None
+    no_keras: str = "the source is not a Keras model (a SavedModel or tf.Module has no Keras configuration)"
     needs_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
@@ -182,8 +183,15 @@ class Source:
             out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
         return out
 
+    @property
+    def names_file(self) -> Path:
+        """The staged names of inputs and outputs: those of the Keras model may be others."""
+        return self.staging / "names.json"
+
     def stage(self) -> None:
         """Write `model.keras` and `saved_model/` into the staging directory, once."""
+        if not self.names_file.exists():
+            self.names_file.write_text(json.dumps({n: s.to_json() for n, s in self.signatures.items()}))
         if self.keras_model is not None and not self.keras_file.exists():
             self.keras_model.save(self.keras_file)
         if not self.saved_model.exists():

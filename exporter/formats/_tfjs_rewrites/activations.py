@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from exporter.formats._tfjs_arguments import ACTIVATIONS
+from exporter.formats._tfjs_arguments import KNOWN_ACTIVATIONS
 from exporter.formats._tfjs_parts import INPUT, Part, Rewrite, Step, elementwise, rescale
 
 _LAYERS = (
@@ -66,7 +66,7 @@ _STEPS = {**_STEPS, "hard_swish": _STEPS["hard_silu"]}
 def _split(part: Part) -> Sequence[Step] | None:
     activation = part.config.get("activation")
     name = activation if isinstance(activation, str) else None
-    if name in ACTIVATIONS or activation is None:
+    if name in KNOWN_ACTIVATIONS or activation is None:
         return None
     behind = _STEPS.get(name) if name else _layer(activation)
     if behind is None:

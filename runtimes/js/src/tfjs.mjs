@@ -133,6 +133,8 @@ async function loadGraph(tf, backend, path, json) {
  */
 async function loadLayers(tf, path, json) {
   const model = await tf.loadLayersModel(diskHandler(path, json));
+  // a Sequential model knows its names only once it is built, which TF.js puts off until the first run
+  if (model instanceof tf.Sequential) model.build();
   const names = distinct(model.outputNames);
   /** @param {string} name @param {import('@tensorflow/tfjs').SymbolicTensor} symbol @returns {Spec} */
   const spec = (name, { dtype, shape }) => ({ name, dtype, shape });
