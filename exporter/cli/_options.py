@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -89,7 +89,8 @@ def _words_per_output(ctx: click.Context, param: click.Parameter, values: tuple[
     return {name: word for name, _, word in (value.rpartition(":") for value in values)}
 
 
-def _metadata(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+def read_metadata(values: Iterable[str]) -> dict[str, Any]:
+    """JSON values of KEY:FILE pairs, by key. Raises `click.BadParameter`."""
     import json
 
     def refuse(constant: str) -> None:
@@ -109,6 +110,10 @@ def _metadata(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
         except ValueError as error:
             raise click.BadParameter(f"{value!r}: {path} is not JSON: {error}") from None
     return out
+
+
+def _metadata(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    return read_metadata(values)
 
 
 metadata_option = click.option(

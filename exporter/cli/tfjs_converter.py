@@ -7,9 +7,9 @@ else. Flags that choose between ways of upstream's own implementation are taken 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from exporter.bundle import Bundle
     from exporter.model import Artifact
 
+F = TypeVar("F", bound=Callable[..., Any])
 LAYERS, GRAPH, KERAS, SAVED_MODEL = "tfjs_layers_model", "tfjs_graph_model", "keras", "keras_saved_model"
 _ALIASES = {"tf_layers_model": LAYERS, "tensorflowjs": LAYERS, "tf_graph_model": GRAPH, "keras_keras": KERAS}
 _SOURCES = (KERAS, SAVED_MODEL, "tf_saved_model", "tf_hub", LAYERS)
@@ -40,7 +41,7 @@ _NO_EFFECT = {
 }
 
 
-def _quantized(name: str) -> Any:
+def _quantized(name: str) -> Callable[[F], F]:
     return click.option(
         f"--quantize_{name}",
         is_flag=False,
@@ -164,7 +165,7 @@ def _convert(source: str, path: Path, recipe: str, given: Mapping[str, Any]) -> 
     settings = ConvertOptions(
         signature=given["signature_name"],
         custom=given["custom"].absolute() if given["custom"] else None,
-        metadata=_metadata(given["metadata"]),
+        metadata=options.read_metadata((given["metadata"] or "").split(",") if given["metadata"] else ()),
     )
     with tempfile.TemporaryDirectory(prefix="exporter-tfjs-") as scratch:
         with output.progress(quiet=given["quiet"]) as show:
@@ -216,12 +217,6 @@ def _put(bundle: Bundle, artifact: Artifact, path: Path, signature: str | None) 
         target = path / file.relative_to(directory)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-
-
-def _metadata(text: str | None) -> dict[str, Any]:
-    if not text:
-        return {}
-    return options.read_metadata(tuple(text.split(",")))
 
 
 def _print_versions() -> None:

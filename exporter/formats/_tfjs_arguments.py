@@ -39,7 +39,8 @@ class Layer:
     """One layer class: its arguments, the variables it may own, and what it does with masks and integers.
 
     `masks`: TF.js and Keras both let a mask through (or use it alike). `integers`: the inputs need not be float32;
-    `mixed`: nor of one dtype. `ranks` are those TF.js implements, where it does not implement all. `stands_for` is the class written where TF.js has none but an equivalent.
+    `mixed`: nor of one dtype. `ranks` are those TF.js implements, where it does not implement all. `stands_for` is
+    the class written where TF.js has none but an equivalent.
     """
 
     arguments: Mapping[str, Argument] = field(default_factory=dict)

@@ -82,9 +82,7 @@ def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers
 )
 def test_quantized_weights(converter: Any, start: Path, layers_model: Path, flags: list[str], share: float) -> None:
     out = start / "-".join(flags).replace("*", "").replace("/", "")
-    done = converter(
-        "--input_format=tfjs_layers_model", "--output_format=tfjs_layers_model", *flags, layers_model, out
-    )
+    done = converter("--input_format=tfjs_layers_model", "--output_format=tfjs_layers_model", *flags, layers_model, out)
     assert weight_bytes(out / "model.json")[1] / weight_bytes(layers_model)[1] == pytest.approx(share, abs=0.01)
     assert ("is old" in done.err) == ("quantization_bytes" in flags[0])
 
