@@ -38,8 +38,9 @@ class Argument:
 class Layer:
     """One layer class: its arguments, the variables it may own, and what it does with masks and integers.
 
-    `masks`: TF.js and Keras both let a mask through (or use it alike). `integers`: the inputs need not be float32;
-    `mixed`: nor of one dtype. `ranks` are those TF.js implements, where it does not implement all. `stands_for` is the class written where TF.js has none but an equivalent.
+    `masks`: TF.js lets a mask through, as Keras does. `integers`: the inputs need not be float32; `mixed`: nor of one
+    dtype. `ranks` are those TF.js implements, where it does not implement all. `stands_for` is the class written where
+    TF.js has none but an equivalent.
     """
 
     arguments: Mapping[str, Argument] = field(default_factory=dict)
@@ -86,7 +87,7 @@ ACTIVATIONS: Mapping[str, str] = {
         "gelu",
         "mish",
     ]
-} | {"silu": "swish", "swish": "swish", "gelu_new": "gelu_new"}  # the last is ops.gelu, which approximates
+} | {"silu": "swish", "swish": "swish"}
 
 
 def _is_activation(value: Any, rank: int | None) -> bool:
