@@ -87,7 +87,7 @@ ACTIVATIONS: Mapping[str, str] = {
         "gelu",
         "mish",
     ]
-} | {"silu": "swish", "swish": "swish", "gelu_new": "gelu_new"}  # the last is ops.gelu, which approximates
+} | {"silu": "swish", "swish": "swish"}
 # functions of models that were read from Keras 2 files, by their registered names: TF.js' own
 KERAS_2_ACTIVATIONS: Mapping[str, str] = {"exporter>keras_2_hard_sigmoid": "hard_sigmoid"}
 KNOWN_ACTIVATIONS: Mapping[str, str] = {**ACTIVATIONS, **KERAS_2_ACTIVATIONS}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.formats._tfjs_keras_config import RECURRENT, Call, Refuse, kind_of, plain
-from exporter.formats._tfjs_layer_table import LAYERS
 from exporter.formats._tfjs_parts import Part, Rewrite, Shape, Unfit, expand
 from exporter.tensors import Array
 
@@ -18,12 +17,6 @@ class Parts:
 
     all: tuple[Part, ...]
     words: tuple[str, ...]
-
-    @property
-    def masks(self) -> bool:
-        """Whether a mask comes out as it went in: through one chain of layers that each let it through."""
-        chain = all(p.takes == ((i - 1,) if i else (-1,)) for i, p in enumerate(self.all))
-        return chain and all(p.kind in LAYERS and LAYERS[p.kind].masks for p in self.all)
 
     def describe(self, name: str) -> list[str]:
         """What was rewritten, in words."""

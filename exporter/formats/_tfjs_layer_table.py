@@ -160,8 +160,7 @@ LAYERS: Mapping[str, Layer] = {
             "size": KEEP,
             "data_format": KEEP,
             "interpolation": only("nearest", why="samples at other points than Keras"),
-        },
-        integers=True,
+        }
     ),
     **{f"{kind}Pooling{n}D": Layer(_POOL | _LAYOUT[n]) for kind in ("Max", "Average") for n in (1, 2, 3)},
     **{
@@ -219,7 +218,8 @@ LAYERS: Mapping[str, Layer] = {
     "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}),
     "Softmax": Layer({"axis": SOFTMAX_AXIS}),
     # several inputs
-    **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Average", "Maximum", "Minimum")},
+    **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Maximum", "Minimum")},
+    "Average": Layer(),
     "Concatenate": Layer({"axis": KEEP}, integers=True),
     "Dot": Layer({"axes": KEEP, "normalize": KEEP}, integers=True, ranks=(2, 3)),
 }

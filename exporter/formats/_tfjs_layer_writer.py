@@ -42,18 +42,13 @@ class LayerWriter:
                 if inner is not None:
                     self.check_class(inner)
 
-    def write(self, part: Part, name: str, *, unmasked: bool) -> dict[str, Any]:
-        """One entry of `layers`, without its nodes; its weights are recorded.
-
-        `unmasked` turns off the mask that an Embedding makes.
-        """
+    def write(self, part: Part, name: str) -> dict[str, Any]:
+        """One entry of `layers`, without its nodes; its weights are recorded."""
         row = self._row(part)
         if part.kind.startswith("ops."):  # only where refusals are overruled
             return {"class_name": part.kind.removeprefix("ops."), "name": name, "config": {"name": name}}
         self._check_inputs(part, row)
         kind, written = part.kind, self._arguments(part, row, name) | {"name": name}
-        if unmasked:
-            written["mask_zero"] = False
         if kind == "Flatten" and None in part.inputs[0][1:]:
             self._refuse(part.layer, "TF.js cannot flatten dimensions that are dynamic")
         if row.stands_for:

@@ -70,7 +70,7 @@ class Topology:
         # what is not used computes masks; TF.js computes its own
         calls = {n: [call_of(layers[n], c, self._refuse) for c in nodes[n]] for n in nodes if n in used}
         parts = {n: parts_of(layers[n], entries[n]["config"], calls[n], self._rules, self._refuse) for n in calls}
-        masks = MaskFlow(nodes, layers, {n: p.masks for n, p in parts.items()}, self._refuse)
+        masks = MaskFlow(nodes, layers, parts, self._refuse)
         masks.check(used, outputs if model is not outermost else [], model)
         names = {n: self._name(n) for n in calls}
         # in Keras 2 a nested model's own construction is its node 0, so every later call counts one more
@@ -83,7 +83,7 @@ class Topology:
         written = []
         for n in names:
             sources = [[refer(t["config"]["keras_history"]) for t in call.tensors] for call in calls[n]]
-            written += self._records(layers[n], names[n], parts[n], sources, unmasked=n in masks.unread)
+            written += self._records(layers[n], names[n], parts[n], sources)
         ends = [refer(r) for r in outputs]
         for index, end in enumerate(ends):
             if end in ends[:index]:  # TF.js fetches a tensor once, and has no second value for the same one
@@ -102,12 +102,10 @@ class Topology:
     def _nested(self, model: Any) -> dict[str, Any]:
         return self._model(model, self._name(model.name))
 
-    def _records(
-        self, layer: Any, name: str, parts: Parts, sources: list[list[list[Any]]], *, unmasked: bool
-    ) -> list[dict[str, Any]]:
+    def _records(self, layer: Any, name: str, parts: Parts, sources: list[list[list[Any]]]) -> list[dict[str, Any]]:
         """The entries of `layers` that stand for one Keras layer; the last one bears its name.
 
-        `sources` are the references each call takes; `unmasked` says that the mask it makes is read by nobody.
+        `sources` are the references each call takes.
         """
         if type(layer).__name__ == "InputLayer":
             return [self._input(layer, name)]
@@ -118,11 +116,9 @@ class Topology:
         self.rewrites.extend(parts.describe(name))
         kinds = [p.kind.removeprefix("ops.") for p in parts.all]
         names = [self._name(f"{name}_{kind.lower()}") for kind in kinds[:-1]] + [name]
-        if unmasked:
-            self.rewrites.append(f"layer {name!r} makes no mask, for no layer reads it")
         records = []
         for index, part in enumerate(parts.all):
-            record = self._writer.write(part, names[index], unmasked=unmasked)
+            record = self._writer.write(part, names[index])
             record["inbound_nodes"] = [
                 _node([call[-1 - t] if t < 0 else [names[t], number, 0] for t in part.takes])
                 for number, call in enumerate(sources)

@@ -49,8 +49,7 @@ class Made:
     path: Path
     entry: Entry
     rewrites: tuple[str, ...]
-    inputs: tensors.Tensors
-    reference: tensors.Tensors
+    cases: list[tuple[tensors.Tensors, tensors.Tensors]]
 
 
 def made(build: Callable[[], keras.Model], directory: Path, topology: Topology) -> Made:
@@ -60,19 +59,24 @@ def made(build: Callable[[], keras.Model], directory: Path, topology: Topology) 
     source = from_keras(NODE.randomize(build()), directory / "staging")
     written = write_with(topology, source, directory / "artifact", OPTIONS)
     ((key, entry),) = written.entries.items()
-    rng = np.random.default_rng(3)
-    inputs = {s.name: NODE.feed(s, 3, rng) for s in source.signatures[key].inputs}
-    path = directory / "artifact" / entry.path
-    return Made(path, entry, written.rewrites, inputs, source.reference(key, inputs))
+    cases = []
+    for seed in (1, 2):  # twice: what TF.js keeps from one run must not show in the next
+        rng = np.random.default_rng(seed)
+        inputs = {s.name: NODE.feed(s, 3, rng) for s in source.signatures[key].inputs}
+        cases.append((inputs, source.reference(key, inputs)))
+    return Made(directory / "artifact" / entry.path, entry, written.rewrites, cases)
 
 
 def errors(client: Client, made: Made, directory: Path) -> dict[str, float]:
-    """Output -> its distance from the reference. Raises RunError where TF.js fails."""
-    names = made.entry.names
+    """Output -> its largest distance from the reference. Raises RunError where TF.js fails."""
+    names, worst = made.entry.names, dict.fromkeys(made.entry.names.outputs, 0.0)
     with NODE.loaded(client, made.path, "tfjs-layers", made.entry.key) as handle:
-        found = NODE.run(client, handle, {names.inputs[n]: v for n, v in made.inputs.items()}, directory)
-    assert set(found) == {names.outputs[n] for n in made.reference}
-    return {n: NODE.distance(found[names.outputs[n]], v) for n, v in made.reference.items()}
+        for inputs, reference in made.cases:
+            found = NODE.run(client, handle, {names.inputs[n]: v for n, v in inputs.items()}, directory)
+            assert set(found) == {names.outputs[n] for n in reference}
+            for name, expected in reference.items():
+                worst[name] = max(worst[name], NODE.distance(found[names.outputs[name]], expected))
+    return worst
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made
 
 
 def passing() -> list[tuple[str, str]]:
-    return [(table, name) for table in ("AS_IT_IS", "REWRITTEN", "UNREAD_MASKS") for name in getattr(CASES, table)]
+    return [(table, name) for table in ("AS_IT_IS", "REWRITTEN") for name in getattr(CASES, table)]
 
 
 @pytest.mark.parametrize(("table", "name"), passing())

@@ -1,7 +1,7 @@
 """The small Keras models of test_tfjs_layer_cases.py: what TF.js layers holds after a rewrite, and what as it is.
 
 REWRITTEN: without its rewrite each must fail or go wrong in TF.js. AS_IT_IS: each passes with no rewrite at all.
-UNREAD_MASKS: no layer reads the mask, so that none is written. What is refused is in tfjs_refused.py.
+What is refused is in tfjs_refused.py.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ AS_IT_IS = {
             *((L.GlobalAveragePooling2D, IMAGE), (L.GlobalMaxPooling2D, IMAGE), (L.GlobalAveragePooling1D, SERIES)),
             *((L.GlobalMaxPooling1D, SERIES), (lambda: L.LSTM(3), SERIES), (lambda: L.SimpleRNN(3), SERIES)),
             *((lambda: L.GRU(3, reset_after=False), SERIES), (lambda: L.Bidirectional(L.LSTM(3)), SERIES)),
-            *((L.Cropping2D, IMAGE), (L.ZeroPadding2D, IMAGE), (L.UpSampling2D, IMAGE), (L.LeakyReLU, (4,))),
+            *((L.Cropping2D, IMAGE), (L.ZeroPadding2D, IMAGE), (L.LeakyReLU, (4,))),
             *((L.Identity, (4,)), (lambda: L.Dropout(0.1), (4,)), (lambda: L.SpatialDropout1D(0.1), SERIES)),
             *(
                 (lambda: L.GaussianNoise(0.1), (4,)),
@@ -307,26 +307,50 @@ AS_IT_IS = {
     },
     **{
         f"integers into {kind}": whole(lambda x, kind=kind: getattr(L, kind)()(x), 2)
-        for kind in ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+        for kind in ("Add", "Multiply", "Maximum", "Minimum", "Concatenate")
     },
     "integers into Dot": whole(lambda x: L.Dot(1)(x), 2),
     **{
         f"integers and floats into {kind}": mixed(lambda x, kind=kind: getattr(L, kind)()(x))
-        for kind in ("Add", "Multiply", "Average", "Maximum", "Minimum")
+        for kind in ("Add", "Multiply", "Maximum", "Minimum")
     },
     "bytes": lambda: seq(IMAGE, L.Rescaling(1 / 255), L.Conv2D(2, 3), dtype="uint8"),
     # calls by name
     "dictionaries": dictionaries,
     "nested inputs": nested_inputs,
 }
-# no layer reads the mask, so that none is written
-UNREAD_MASKS = {
-    "flatten": lambda: masked(L.Flatten(), L.Dense(3)),
-    "convolution": lambda: masked(L.Dense(3, "hard_sigmoid"), L.Conv1D(2, 3)),
-    "sum": lambda: functional(masked_sum, (5,), dtype="int32"),
+
+
+def behind_mask(build):
+    return lambda: functional(lambda x: build(L.Embedding(9, 4, mask_zero=True)(x)), (5,), dtype="int32")
+
+
+def nested(*layers):
+    y = i = Input((5, 4))
+    for layer in layers:
+        y = layer(y)
+    return Model(i, y)
+
+
+# layers that do not care, beside one that reads the mask
+AS_IT_IS |= {
+    f"beside a mask, {name}": behind_mask(lambda e, build=build: [L.LSTM(2)(e), build(e)])
+    for name, build in {
+        "flatten": lambda e: L.Flatten()(e),
+        "dense": lambda e: L.Dense(3)(L.Conv1D(2, 2)(L.LeakyReLU()(e))),
+        "pooling": lambda e: L.GlobalMaxPooling1D()(e),
+        "sum": lambda e: L.Add()([e, e]),
+        "sum with unmasked": lambda e: L.Add()([e, L.Conv1D(4, 1)(e)]),
+        "joined": lambda e: L.Concatenate()([e, L.Conv1D(3, 1)(e)]),
+        "joined in time": lambda e: L.Concatenate(axis=1)([e, e]),
+        "product": lambda e: L.Dot(axes=(2, 2))([e, e]),
+        "nested": lambda e: nested(L.Dense(3), L.Flatten())(e),
+        "distributed": lambda e: L.TimeDistributed(L.Dense(2))(e),
+        "distributed reshape": lambda e: L.TimeDistributed(L.Reshape((2, 2)))(e),
+        "masked sequence": lambda e: L.Dense(2)(L.LSTM(2, return_sequences=True, return_state=True)(e)[0]),
+        "both ways": lambda e: L.Bidirectional(L.LSTM(2), merge_mode=None)(e),
+    }.items()
 }
-
-
-def masked_sum(x):
-    e = L.Embedding(9, 4, mask_zero=True)
-    return L.Add()([e(x), e(x)])
+AS_IT_IS["unread mask"] = lambda: masked(L.Flatten(), L.Dense(3))
+REWRITTEN["beside a mask, split"] = behind_mask(lambda e: [L.LSTM(2)(e), L.Dense(3, "hard_silu")(e)])
+REWRITTEN["mask through a split"] = behind_mask(lambda e: L.LSTM(2)(L.Dense(3, "celu")(e)))

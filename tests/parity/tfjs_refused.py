@@ -67,28 +67,13 @@ def masked_nested():
     return Model(x, L.LSTM(2)(inner(x)))
 
 
-def masked_sum(x):
-    e = L.Embedding(9, 4, mask_zero=True)
-    return L.LSTM(2)(L.Add()([e(x), e(x)]))
+def behind_mask(build):
+    return functional(lambda x: build(L.Embedding(9, 4, mask_zero=True)(x)), (5,), dtype="int32")
 
 
-def beside_a_reader(*layers):
-    """Layers behind a mask that another layer reads."""
-
-    def build(x):
-        e = L.Embedding(9, 4, mask_zero=True)(x)
-        y = e
-        for layer in layers:
-            y = layer(y)
-        return [L.LSTM(2)(e), y]
-
-    return lambda: functional(build, (5,), dtype="int32")
-
-
-def nested_reader(x):
-    e = L.Embedding(9, 4, mask_zero=True)(x)
-    plain = Model(i := Input((5, 4)), L.Flatten()(i))
-    return [L.LSTM(2)(e), plain(e)]
+def nested_reader(e):
+    inner = Model(i := Input((5, 4)), L.LSTM(2)(L.Conv1D(3, 1)(i)))
+    return [L.LSTM(2)(e), inner(e)]
 
 
 def two_directions():
@@ -194,30 +179,50 @@ REFUSED = {
     "integers into MaxPooling2D": (lambda: seq(IMAGE, L.MaxPooling2D(), dtype="int32"), "int32"),
     "integers into BatchNormalization": (lambda: seq((3,), L.BatchNormalization(), dtype="int32"), "int32"),
     "integers into LayerNormalization": (lambda: seq((3,), L.LayerNormalization(), dtype="int32"), "int32"),
+    "integers into Average": (
+        lambda: functional(lambda a, b: L.Average()([a, b]), (3,), (3,), dtype="int32"),
+        "int32",
+    ),
+    "integers into UpSampling2D": (lambda: seq(IMAGE, L.UpSampling2D(), dtype="int32"), "int32"),
     "integers beside floats": (
         lambda: Model([a := Input((3,), dtype="int32"), b := Input((3,))], L.Concatenate()([a, b])),
         "float32, int32",
     ),
     "bytes given back": (lambda: seq(IMAGE, L.Reshape((36, 4)), dtype="uint8"), "uint8"),
     # masks
-    "explicit mask": (explicit_mask, "mask"),
+    "explicit mask": (explicit_mask, "bool"),
+    "computed mask": (
+        lambda: functional(lambda x, m: L.LSTM(2)(x, mask=ops.greater(m, 0)), SERIES, (5,)),
+        "not the one of its input",
+    ),
     "mask of another": (other_mask, "mask"),
     "masked pooling": (lambda: masked(L.GlobalAveragePooling1D()), "masked"),
-    "masked flatten": (beside_a_reader(L.Flatten()), "masked"),
-    "masked split": (beside_a_reader(L.Dense(3, "hard_silu")), "masked"),
-    "masked operation": (lambda: functional(lambda x: masked_sum(x), (5,), dtype="int32"), "mask"),
-    "mask into a nested model": (lambda: functional(nested_reader, (5,), dtype="int32"), "masked"),
-    "masked sequences both ways": (lambda: masked(L.Bidirectional(L.LSTM(2, return_sequences=True))), "zeros"),
-    "masked distributed": (lambda: masked(L.Reshape((5, 2, 2)), L.TimeDistributed(L.LSTM(2))), "masked"),
-    "mask out of a nested model": (masked_nested, "mask"),
-    "masked attention": (
-        lambda: functional(
-            lambda x: (lambda e: L.MultiHeadAttention(2, 2)(e, e))(L.Embedding(9, 4, mask_zero=True)(x)),
-            (5,),
-            dtype="int32",
-        ),
-        "mask",
+    "mask of a sum": (lambda: behind_mask(lambda e: L.LSTM(2)(L.Add()([e, e]))), "not the one of its input"),
+    "mask lost on the way": (lambda: behind_mask(lambda e: [L.LSTM(2)(e), L.LSTM(2)(ops.relu(e))]), "ignores the mask"),
+    "mask left behind": (
+        lambda: behind_mask(lambda e: [L.LSTM(2)(e), L.LSTM(2)(L.Conv1D(2, 2)(e))]),
+        "of another layer",
     ),
+    "mask for a softmax": (lambda: behind_mask(lambda e: [L.LSTM(2)(e), L.Softmax()(L.Reshape((5, 4))(e))]), "another"),
+    "mask beside states": (
+        lambda: behind_mask(lambda e: L.LSTM(2)(e, initial_state=L.LSTM(2, return_state=True)(e)[1:])),
+        "ignores the mask",
+    ),
+    "masked and not": (lambda: behind_mask(lambda e: L.Concatenate(axis=1)([e, L.Conv1D(4, 1)(e)])), "others not"),
+    "masked and not, of three": (lambda: behind_mask(lambda e: L.Add()([e, L.Conv1D(4, 1)(e), e])), "others not"),
+    "masked product": (lambda: behind_mask(lambda e: L.Multiply()([e, L.Conv1D(4, 1)(e)])), "reads no mask"),
+    "masked maximum": (lambda: behind_mask(lambda e: L.Maximum()([L.Conv1D(4, 1)(e), e])), "reads no mask"),
+    "masked minimum": (lambda: behind_mask(lambda e: L.Minimum()([L.Conv1D(4, 1)(e), e])), "reads no mask"),
+    "mask into a nested model": (lambda: behind_mask(nested_reader), "every layer inside"),
+    "masked sequences both ways": (lambda: masked(L.Bidirectional(L.LSTM(2, return_sequences=True))), "zeros"),
+    "masked distributed": (lambda: masked(L.Reshape((5, 2, 2)), L.TimeDistributed(L.LSTM(2))), "another layer"),
+    "mask out of a nested model": (masked_nested, "mask"),
+    "masked attention": (lambda: behind_mask(lambda e: L.MultiHeadAttention(2, 2)(e, e)), "reads no mask"),
+    "masked attention by name": (
+        lambda: behind_mask(lambda e: L.MultiHeadAttention(2, 2)(query=L.Conv1D(4, 1)(e), value=e)),
+        "reads no mask",
+    ),
+    "masked dot attention": (lambda: behind_mask(lambda e: L.Attention()([e, e])), "reads no mask"),
     "calls of two shapes": (lambda: functional(two_shapes, SERIES, (5, 4)), "differ in shape"),
 }
 # their code is the model: there is no topology

@@ -109,7 +109,12 @@ def _same(kind: str, *keys: str, **fixed: Any) -> Callable[[Part], Sequence[Step
 
 
 def _gelu(part: Part) -> Sequence[Step] | None:
-    return [elementwise("Activation", activation="gelu_new" if part.config["approximate"] else "gelu")]
+    """The approximation is x/2 * (1 + tanh(c * x * (1 + 0.044715 x^2))) with c = sqrt(2/pi)."""
+    if not part.config["approximate"]:
+        return [elementwise("Activation", activation="gelu")]
+    c = math.sqrt(2 / math.pi)
+    inner = [elementwise("Multiply", INPUT, INPUT), rescale(0.044715 * c, c), elementwise("Multiply", INPUT, 1)]
+    return [*inner, elementwise("Activation", activation="tanh"), rescale(0.5, 0.5), elementwise("Multiply", INPUT, 4)]
 
 
 def _negative(part: Part) -> Sequence[Step] | None:
