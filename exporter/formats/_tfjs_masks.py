@@ -99,9 +99,9 @@ class MaskFlow:
         if _attends(layer) and any(_is_masked(n) for n in layer._inbound_nodes):
             self._refuse(layer, "its input is masked, and what takes its place in TF.js reads no mask")
         for part, inputs in self._inside(name, node):
-            if _reads(part) and inputs[0] is None:
+            if given is None and _reads(part) and inputs[0] is None:
                 self._refuse(layer, "its input is not masked, and TF.js hands it the mask of another layer")
-            elif _reads(part) and given is None:
+            elif given is None and _reads(part):
                 self._refuse(layer, "it ignores the mask of its input, which TF.js would apply")
             elif part.kind in _MERGES and _loses_its_way(part, inputs):
                 self._refuse(layer, "some of its inputs are masked and others not, which TF.js fails to put together")

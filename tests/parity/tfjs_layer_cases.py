@@ -315,6 +315,8 @@ AS_IT_IS = {
         for kind in ("Add", "Multiply", "Maximum", "Minimum")
     },
     "bytes": lambda: seq(IMAGE, L.Rescaling(1 / 255), L.Conv2D(2, 3), dtype="uint8"),
+    "bytes given back": lambda: seq(IMAGE, L.Reshape((30, 4)), dtype="uint8"),
+    "long integers given back": lambda: seq(SERIES, L.Permute((2, 1)), dtype="int64"),
     # calls by name
     "dictionaries": dictionaries,
     "nested inputs": nested_inputs,
