@@ -56,6 +56,7 @@ KEEP = Argument()
 DROP = Argument(key=None)  # what inference does not depend on
 LOST = Argument(key=None, training=True)
 INITIALIZER = Argument(write=training.initializer)
+VECTOR_INITIALIZER = Argument(write=training.vector_initializer)
 CELL_INITIALIZER = Argument(write=training.cell_initializer)
 REGULARIZER = Argument(write=training.regularizer, training=True)
 CONSTRAINT = Argument(write=training.constraint, training=True)

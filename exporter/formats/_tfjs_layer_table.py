@@ -31,6 +31,7 @@ from exporter.formats._tfjs_arguments import (
     STATELESS,
     STRAIGHT,
     UNUSED,
+    VECTOR_INITIALIZER,
     Argument,
     Layer,
     only,
@@ -47,9 +48,13 @@ COMMON: Mapping[str, Argument] = {
 }
 
 
+_VECTORS = ("bias", "gamma", "beta", "alpha")
+
+
 def _trained(*names: str, initializer: Argument = INITIALIZER) -> dict[str, Argument]:
-    kinds = {"initializer": initializer, "regularizer": REGULARIZER, "constraint": CONSTRAINT}
-    return {f"{name}_{kind}": argument for name in names for kind, argument in kinds.items()}
+    kinds = {"regularizer": REGULARIZER, "constraint": CONSTRAINT}
+    initializers = {f"{n}_initializer": VECTOR_INITIALIZER if n in _VECTORS else initializer for n in names}
+    return initializers | {f"{name}_{kind}": argument for name in names for kind, argument in kinds.items()}
 
 
 _KERNEL = {"use_bias": KEEP, "activation": ACTIVATION, **_trained("kernel", "bias")}
@@ -199,8 +204,8 @@ LAYERS: Mapping[str, Layer] = {
             "renorm_clipping": DROP,
             "renorm_momentum": DROP,
             **_trained("beta", "gamma"),
-            "moving_mean_initializer": INITIALIZER,
-            "moving_variance_initializer": INITIALIZER,
+            "moving_mean_initializer": VECTOR_INITIALIZER,
+            "moving_variance_initializer": VECTOR_INITIALIZER,
         },
         {v: v for v in ("gamma", "beta", "moving_mean", "moving_variance")},
         masks=True,
