@@ -66,6 +66,8 @@ class Topology:
         # what is not used computes masks; TF.js computes its own
         calls = {n: [call_of(layers[n], c, self._refuse) for c in nodes[n]] for n in nodes if n in used}
         parts = {n: parts_of(layers[n], entries[n]["config"], calls[n], self._rules, self._refuse) for n in calls}
+        for part in (p for n in parts for p in parts[n].all):
+            self._writer.row(part)  # first of all: what there is no layer for
         masks = MaskFlow(nodes, layers, parts, self._refuse)
         masks.check(used, outputs if model is not outermost else [], model)
         names = {n: self._name(n) for n in calls}

@@ -125,8 +125,8 @@ REFUSED = {
     "einsum in the middle": (lambda: seq(SERIES, L.EinsumDense("abc,bd->adc", (4, 3))), "equation"),
     # normalization
     "rms layer norm": (lambda: seq((3,), L.LayerNormalization(rms_scaling=True)), "rms_scaling"),
-    "unit norm": (lambda: seq((3,), L.UnitNormalization()), "no layer of TF.js"),
-    "rms norm": (lambda: seq((3,), L.RMSNormalization()), "no layer of TF.js"),
+    "unit norm": (lambda: seq((3,), L.UnitNormalization()), "no such layer"),
+    "rms norm": (lambda: seq((3,), L.RMSNormalization()), "no such layer"),
     "group norm axis": (lambda: seq(IMAGE, L.GroupNormalization(2, axis=1)), "channels last"),
     # recurrent
     "gru": (lambda: seq(SERIES, L.GRU(2)), "reset_after=True"),
@@ -166,7 +166,7 @@ REFUSED = {
     "operation with an array": (lambda: functional(lambda x: x[:, 1:2], (3,)), "is not a Keras layer"),
     "operation along the batch": (lambda: functional(lambda x: ops.mean(x, 0, keepdims=True), (3,)), "not a Keras"),
     "operation on integers": (lambda: functional(lambda x: x // 2, (3,), dtype="int32"), "is not a Keras layer"),
-    "lambda": (lambda: seq((3,), L.Lambda(lambda x: x * 2)), "no layer of TF.js"),
+    "lambda": (lambda: seq((3,), L.Lambda(lambda x: x * 2)), "no such layer"),
     "custom": (lambda: seq((3,), Custom()), "custom layer"),
     "custom of a known name": (lambda: seq((3,), Dense(2)), "custom layer"),
     "subclass": (lambda: called(Subclassed()), "class of its own"),
@@ -174,7 +174,7 @@ REFUSED = {
     # dtypes
     "mixed precision": (lambda: seq((3,), L.Dense(2, dtype="mixed_float16")), "mixed_float16"),
     "float64": (lambda: seq((3,), L.Dense(2, dtype="float64"), dtype="float64"), "float"),
-    "text": (lambda: seq((3,), L.StringLookup(vocabulary=["a", "b"]), dtype="string"), "string"),
+    "text": (lambda: seq((3,), L.StringLookup(vocabulary=["a", "b"]), dtype="string"), "no such layer"),
     "integers into tanh": (lambda: seq((3,), L.Activation("tanh"), dtype="int32"), "int32"),
     "integers into MaxPooling2D": (lambda: seq(IMAGE, L.MaxPooling2D(), dtype="int32"), "int32"),
     "integers into BatchNormalization": (lambda: seq((3,), L.BatchNormalization(), dtype="int32"), "int32"),

@@ -18,7 +18,7 @@ NOT_IN_LAYERS = {
     "gru": "reset_after=True",
     "masked_attention": "use_causal_mask",
     "operations": "is not a Keras layer",
-    "lookups": "string",
+    "lookups": "StringLookup",
     "triangles": "is not a Keras layer",
     "argmax": "is not a Keras layer",
     "booleans": "is not a Keras layer",
