@@ -36,7 +36,8 @@ class LayerWriter:
         if hasattr(layer, "layers"):
             functional_of(layer)
         elif isinstance(layer, keras.Layer) and kind != "InputLayer":
-            if type(layer) is not getattr(keras.layers, kind, None):
+            own = type(layer).__module__.startswith("keras.src.applications.")
+            if not own and type(layer) is not getattr(keras.layers, kind, None):
                 self._refuse(layer, "it is a custom layer")
             for inner in (getattr(layer, key, None) for key in ("layer", "forward_layer", "backward_layer")):
                 if inner is not None:

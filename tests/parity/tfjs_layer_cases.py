@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import Input, Model, Sequential, ops
 from keras import layers as L
+from keras.src.applications import convnext
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 IMAGE, SERIES, VOLUME = (6, 5, 4), (7, 4), (4, 3, 5, 2)
 CF = "channels_first"
@@ -151,6 +153,10 @@ REWRITTEN = {
     "einsum new axes": one(lambda: L.EinsumDense("abc,cde->abde", (7, 2, 3), bias_axes="e", activation="tanh"), SERIES),
     "einsum old axes": one(lambda: L.EinsumDense("abcd,cde->abe", (6, 3)), IMAGE),
     "einsum dots": one(lambda: L.EinsumDense("...c,dc->...d", (7, 6)), SERIES),
+    # of keras.applications
+    "layer scale": one(lambda: convnext.LayerScale(0.3, 4)),
+    "stochastic depth": one(lambda: convnext.StochasticDepth(0.3)),
+    "custom scale": op(lambda x, y: CustomScaleLayer(0.3)([x, y]), IMAGE, IMAGE),
     # attention
     "attention": op(lambda q, v: L.Attention()([q, v]), (3, 4), SERIES),
     "attention scaled": op(lambda q, v, k: L.Attention(use_scale=True)([q, v, k]), (3, 4), (7, 5), SERIES),
