@@ -24,7 +24,6 @@ from exporter.formats._tfjs_arguments import (
     LOST,
     NO_DILATION,
     NO_SLOPE,
-    NUMBERS,
     PADDING,
     REGULARIZER,
     SOFTMAX_AXIS,
@@ -215,12 +214,12 @@ LAYERS: Mapping[str, Layer] = {
         {"gamma": "gamma", "beta": "beta"},
         masks=True,
     ),
-    "Rescaling": Layer({"scale": NUMBERS, "offset": NUMBERS}, integers=True),
+    "Rescaling": Layer({"scale": KEEP, "offset": KEEP}, integers=True),
     "ThresholdedReLU": Layer({"theta": KEEP}),  # not a layer of Keras 3: rewrites use it
     "ReLU": Layer({"max_value": KEEP, "negative_slope": NO_SLOPE, "threshold": NO_SLOPE}, masks=True),
     "LeakyReLU": Layer({"negative_slope": renamed("alpha")}, integers=True),
     "ELU": Layer({"alpha": only(1.0, 1, why="implements alpha=1 only")}),
-    "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}),
+    "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}, masks=True),
     "Softmax": Layer({"axis": SOFTMAX_AXIS}),
     # several inputs
     **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Maximum", "Minimum")},

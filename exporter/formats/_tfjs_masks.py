@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.formats._tfjs_arguments import Layer
 from exporter.formats._tfjs_keras_config import ATTENTION, RECURRENT, Refuse, kind_of, tensors_of
 from exporter.formats._tfjs_layer_parts import Parts
 from exporter.formats._tfjs_layer_table import LAYERS
@@ -147,7 +148,8 @@ def _passed_on(part: Part, masks: Sequence[Mask | None], source: Reference) -> M
     if part.kind in _RUNS:
         inner = part.config["layer"]["config"] if part.kind == "Bidirectional" else part.config
         return masks[0] if inner["return_sequences"] else None
-    return masks[0] if part.kind in LAYERS and LAYERS[part.kind].masks else None
+    row = LAYERS.get(part.kind, Layer())
+    return masks[0] if LAYERS.get(row.stands_for, row).masks else None
 
 
 def _given(call: Mapping[str, Any]) -> Any:

@@ -260,6 +260,7 @@ AS_IT_IS = {
     "dilated 3d": one(lambda: L.Conv3D(3, 2, dilation_rate=(2, 1, 3)), (5, 4, 6, 2)),
     "dilated 3d same": one(lambda: L.Conv3D(3, 2, dilation_rate=2, padding="same"), (5, 4, 6, 2)),
     "rescaling by vector": one(lambda: L.Rescaling([1.0, 2.0, 3.0, 0.5], 0.5), SERIES),
+    "rescaling by row": one(lambda: L.Rescaling([[1.0], [0.5], [2.0], [3.0], [0.1], [4.0], [7.0]]), SERIES),
     "rescaling with offsets": one(lambda: L.Rescaling(2.0, [1.0, 2.0, 3.0, 0.5]), SERIES),
     "layer norm axes": one(lambda: L.LayerNormalization(axis=[-3, -2])),
     "layer norm axis": one(lambda: L.LayerNormalization(axis=1, epsilon=0.1)),
@@ -356,6 +357,7 @@ AS_IT_IS |= {
         "distributed": lambda e: L.TimeDistributed(L.Dense(2))(e),
         "distributed reshape": lambda e: L.TimeDistributed(L.Reshape((2, 2)))(e),
         "masked sequence": lambda e: L.Dense(2)(L.LSTM(2, return_sequences=True, return_state=True)(e)[0]),
+        "identity": lambda e: L.LSTM(2)(L.Identity()(L.PReLU()(e))),
         "both ways": lambda e: L.Bidirectional(L.LSTM(2), merge_mode=None)(e),
     }.items()
 }

@@ -85,6 +85,12 @@ def states_now_and_then(x, h, c):
     return [layer(x), layer(x, initial_state=[h, c])]
 
 
+def low_rank(dense):
+    dense.build((None, 3))
+    dense.enable_lora(2)
+    return dense
+
+
 def called(model):
     model(np.zeros((1, 3), np.float32))
     return model
@@ -161,6 +167,18 @@ REFUSED = {
         lambda: functional(lambda x: L.Attention(score_mode="concat")([x, x]), SERIES),
         "scores of a dot product",
     ),
+    "attention gate": (
+        lambda: functional(lambda x: L.MultiHeadAttention(2, 2, use_gate=True)(x, x), SERIES),
+        "a gate",
+    ),
+    "attention to two axes": (
+        lambda: functional(lambda x: L.MultiHeadAttention(2, 2, output_shape=(2, 3))(x, x), SERIES),
+        "more than one new axis",
+    ),
+    "einsum bias": (lambda: seq(SERIES, L.EinsumDense("abc,cd->abd", (5, 4), bias_axes="bd")), "its bias"),
+    "einsum batch": (lambda: seq(SERIES, L.EinsumDense("ab...,bc->ac...", (4, 3))), "not understood"),
+    "low rank": (lambda: seq((3,), low_rank(L.Dense(2))), "lora"),
+    "renormalization": (lambda: seq((3,), L.BatchNormalization(renorm=True)), "renorm"),
     # operations and code
     "operation": (lambda: functional(lambda x: ops.exp(x), (3,)), "is not a Keras layer"),
     "operation with an array": (lambda: functional(lambda x: x[:, 1:2], (3,)), "is not a Keras layer"),
