@@ -56,6 +56,7 @@ KEEP = Argument()
 DROP = Argument(key=None)  # what inference does not depend on
 LOST = Argument(key=None, training=True)
 INITIALIZER = Argument(write=training.initializer)
+VECTOR_INITIALIZER = Argument(write=training.vector_initializer)
 CELL_INITIALIZER = Argument(write=training.cell_initializer)
 REGULARIZER = Argument(write=training.regularizer, training=True)
 CONSTRAINT = Argument(write=training.constraint, training=True)
@@ -110,10 +111,6 @@ def _is_ones(value: Any, rank: int | None) -> bool:
     return all(i == 1 for i in (value if isinstance(value, list) else [value]))
 
 
-def _is_numbers(value: Any, rank: int | None) -> bool:
-    return all(isinstance(i, int | float) for i in (value if isinstance(value, list) else [value]))
-
-
 def _activation(value: Any, rank: int | None) -> Any:
     return KNOWN_ACTIVATIONS.get(value, value) if isinstance(value, str) else value
 
@@ -128,5 +125,4 @@ STRAIGHT = only(False, why="ignores it, and drops the dimension", write=False)
 GROUPS = only(1, why="ignores it and builds an ungrouped kernel", write=False)
 STATELESS = only(False, why="keeps state between calls in another way")
 NO_DILATION = Argument(_is_ones, "ignores it", key=None)
-NUMBERS = Argument(_is_numbers, "takes one number, or one per channel")
 NO_SLOPE = only(0.0, 0, why="ignores it", write=False)

@@ -24,13 +24,13 @@ from exporter.formats._tfjs_arguments import (
     LOST,
     NO_DILATION,
     NO_SLOPE,
-    NUMBERS,
     PADDING,
     REGULARIZER,
     SOFTMAX_AXIS,
     STATELESS,
     STRAIGHT,
     UNUSED,
+    VECTOR_INITIALIZER,
     Argument,
     Layer,
     only,
@@ -47,9 +47,13 @@ COMMON: Mapping[str, Argument] = {
 }
 
 
+_VECTORS = ("bias", "gamma", "beta", "alpha")
+
+
 def _trained(*names: str, initializer: Argument = INITIALIZER) -> dict[str, Argument]:
-    kinds = {"initializer": initializer, "regularizer": REGULARIZER, "constraint": CONSTRAINT}
-    return {f"{name}_{kind}": argument for name in names for kind, argument in kinds.items()}
+    kinds = {"regularizer": REGULARIZER, "constraint": CONSTRAINT}
+    initializers = {f"{n}_initializer": VECTOR_INITIALIZER if n in _VECTORS else initializer for n in names}
+    return initializers | {f"{name}_{kind}": argument for name in names for kind, argument in kinds.items()}
 
 
 _KERNEL = {"use_bias": KEEP, "activation": ACTIVATION, **_trained("kernel", "bias")}
@@ -199,8 +203,8 @@ LAYERS: Mapping[str, Layer] = {
             "renorm_clipping": DROP,
             "renorm_momentum": DROP,
             **_trained("beta", "gamma"),
-            "moving_mean_initializer": INITIALIZER,
-            "moving_variance_initializer": INITIALIZER,
+            "moving_mean_initializer": VECTOR_INITIALIZER,
+            "moving_variance_initializer": VECTOR_INITIALIZER,
         },
         {v: v for v in ("gamma", "beta", "moving_mean", "moving_variance")},
         masks=True,
@@ -210,12 +214,12 @@ LAYERS: Mapping[str, Layer] = {
         {"gamma": "gamma", "beta": "beta"},
         masks=True,
     ),
-    "Rescaling": Layer({"scale": NUMBERS, "offset": NUMBERS}, integers=True),
+    "Rescaling": Layer({"scale": KEEP, "offset": KEEP}, integers=True),
     "ThresholdedReLU": Layer({"theta": KEEP}),  # not a layer of Keras 3: rewrites use it
     "ReLU": Layer({"max_value": KEEP, "negative_slope": NO_SLOPE, "threshold": NO_SLOPE}, masks=True),
     "LeakyReLU": Layer({"negative_slope": renamed("alpha")}, integers=True),
     "ELU": Layer({"alpha": only(1.0, 1, why="implements alpha=1 only")}),
-    "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}),
+    "PReLU": Layer({"shared_axes": KEEP, **_trained("alpha")}, {"alpha": "alpha"}, masks=True),
     "Softmax": Layer({"axis": SOFTMAX_AXIS}),
     # several inputs
     **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Maximum", "Minimum")},

@@ -36,7 +36,8 @@ class LayerWriter:
         if hasattr(layer, "layers"):
             functional_of(layer)
         elif isinstance(layer, keras.Layer) and kind != "InputLayer":
-            if type(layer) is not getattr(keras.layers, kind, None):
+            own = type(layer).__module__.startswith("keras.src.applications.")
+            if not own and type(layer) is not getattr(keras.layers, kind, None):
                 self._refuse(layer, "it is a custom layer")
             for inner in (getattr(layer, key, None) for key in ("layer", "forward_layer", "backward_layer")):
                 if inner is not None:
@@ -44,7 +45,7 @@ class LayerWriter:
 
     def write(self, part: Part, name: str) -> dict[str, Any]:
         """One entry of `layers`, without its nodes; its weights are recorded."""
-        row = self._row(part)
+        row = self.row(part)
         if part.kind.startswith("ops."):  # only where refusals are overruled
             return {"class_name": part.kind.removeprefix("ops."), "name": name, "config": {"name": name}}
         self._check_inputs(part, row)
@@ -63,11 +64,12 @@ class LayerWriter:
             self._weigh(part.layer, part.variables, row, f"{name}/")
         return {"class_name": kind, "name": name, "config": written}
 
-    def _row(self, part: Part) -> Layer:
+    def row(self, part: Part) -> Layer:
+        """The table's row for a part; `refuse` hears of a part without one."""
         if part.kind not in LAYERS:
-            own = part.kind.startswith("ops.") or kind_of(part.layer).startswith("ops.")
-            what = "it is not a Keras layer, and no" if own else "no"
-            self._refuse(part.layer, f"{what} layer of TF.js 4.22 computes the same")
+            operation = kind_of(part.layer).startswith("ops.")
+            what = "it is not a Keras layer, and TF.js 4.22 has none" if operation else "TF.js 4.22 has no such layer"
+            self._refuse(part.layer, f"{what}, or computes it differently")
         return LAYERS.get(part.kind, Layer())
 
     def _arguments(self, part: Part, row: Layer, name: str) -> dict[str, Any]:
@@ -105,7 +107,7 @@ class LayerWriter:
         inner = part.inner
         if inner.kind in ("Bidirectional", "TimeDistributed"):
             self._refuse(part.layer, f"TF.js is not known to wrap {inner.kind} in it")
-        row = self._row(inner)
+        row = self.row(inner)
         self._check_inputs(inner, row)
         written = self._arguments(inner, row, name) | {"name": inner.layer.name}
         if row.stands_for:
@@ -121,7 +123,7 @@ class LayerWriter:
             self._refuse(part.layer, f"TF.js is not known to wrap {kind} in it")
         config = {k: plain(v) for k, v in part.config["layer"]["config"].items() if k not in ("name", "dtype")}
         inner = Part(forward, kind, config, part.inputs[:1], part.dtypes[:1], part.output)
-        row = self._row(inner)
+        row = self.row(inner)
         written = self._arguments(inner, row, name)
         base = written["name"] = forward.name.removeprefix("forward_")
         self._check_mirror(part.layer, config)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.formats._tfjs_arguments import Layer
 from exporter.formats._tfjs_keras_config import ATTENTION, RECURRENT, Refuse, kind_of, tensors_of
 from exporter.formats._tfjs_layer_parts import Parts
 from exporter.formats._tfjs_layer_table import LAYERS
@@ -99,9 +100,9 @@ class MaskFlow:
         if _attends(layer) and any(_is_masked(n) for n in layer._inbound_nodes):
             self._refuse(layer, "its input is masked, and what takes its place in TF.js reads no mask")
         for part, inputs in self._inside(name, node):
-            if _reads(part) and inputs[0] is None:
+            if given is None and _reads(part) and inputs[0] is None:
                 self._refuse(layer, "its input is not masked, and TF.js hands it the mask of another layer")
-            elif _reads(part) and given is None:
+            elif given is None and _reads(part):
                 self._refuse(layer, "it ignores the mask of its input, which TF.js would apply")
             elif part.kind in _MERGES and _loses_its_way(part, inputs):
                 self._refuse(layer, "some of its inputs are masked and others not, which TF.js fails to put together")
@@ -147,7 +148,8 @@ def _passed_on(part: Part, masks: Sequence[Mask | None], source: Reference) -> M
     if part.kind in _RUNS:
         inner = part.config["layer"]["config"] if part.kind == "Bidirectional" else part.config
         return masks[0] if inner["return_sequences"] else None
-    return masks[0] if part.kind in LAYERS and LAYERS[part.kind].masks else None
+    row = LAYERS.get(part.kind, Layer())
+    return masks[0] if LAYERS.get(row.stands_for, row).masks else None
 
 
 def _given(call: Mapping[str, Any]) -> Any:

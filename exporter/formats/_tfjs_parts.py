@@ -117,7 +117,9 @@ def _expand_steps(whole: Part, steps: Sequence[Step], rewrites: Sequence[Rewrite
         sources = [whole.inputs[-1 - t] if t < 0 else parts[ends[t]].output for t in takes]
         dtypes = tuple(whole.dtypes[-1 - t] if t < 0 else "float32" for t in takes)
         output = step.output or sources[0]
-        part = Part(whole.layer, step.kind, step.config, tuple(sources), dtypes, output, step.variables)
+        inherited = {k: v for k, v in whole.config.items() if k == "trainable" and step.variables}
+        config = {**inherited, **step.config}
+        part = Part(whole.layer, step.kind, config, tuple(sources), dtypes, output, step.variables)
         found, more = expand(part, rewrites)
         start = len(parts)
         resolved = [t if t < 0 else ends[t] for t in takes]

@@ -27,7 +27,6 @@ from exporter.formats._tfjs_rewrites import REWRITES
 
 # TF.js has no other integers; the workers cast, range-checked
 _INPUT_DTYPES = {"float32": "float32"} | dict.fromkeys(["int8", "uint8", "int16", "uint16", "int32", "int64"], "int32")
-_OUTPUT_DTYPES = ("float32", "int32")
 
 
 class Topology:
@@ -48,9 +47,6 @@ class Topology:
 
     def convert(self, model: Any) -> dict[str, Any]:
         """`modelTopology` of a model. Raises Refused for whatever TF.js would not load or compute alike."""
-        for tensor in model.outputs:
-            if tensor.dtype not in _OUTPUT_DTYPES:
-                self._refuse(model, f"its output {tensor.name!r} is {tensor.dtype}, and TF.js has no such dtype")
         config = self._model(model, model.name, outermost=model)
         for name, _, _ in config["config"]["output_layers"]:
             count = sum(o.split("/")[0] == name for o in self.outputs)  # layer names hold no slash
@@ -70,6 +66,8 @@ class Topology:
         # what is not used computes masks; TF.js computes its own
         calls = {n: [call_of(layers[n], c, self._refuse) for c in nodes[n]] for n in nodes if n in used}
         parts = {n: parts_of(layers[n], entries[n]["config"], calls[n], self._rules, self._refuse) for n in calls}
+        for part in (p for n in parts for p in parts[n].all):
+            self._writer.row(part)  # first of all: what there is no layer for
         masks = MaskFlow(nodes, layers, parts, self._refuse)
         masks.check(used, outputs if model is not outermost else [], model)
         names = {n: self._name(n) for n in calls}
@@ -115,7 +113,7 @@ class Topology:
             return [record | {"inbound_nodes": [_node(call) for call in sources]}]
         self.rewrites.extend(parts.describe(name))
         kinds = [p.kind.removeprefix("ops.") for p in parts.all]
-        names = [self._name(f"{name}_{kind.lower()}") for kind in kinds[:-1]] + [name]
+        names = [self._unique(f"{name}_{kind.lower()}") for kind in kinds[:-1]] + [name]
         records = []
         for index, part in enumerate(parts.all):
             record = self._writer.write(part, names[index])
@@ -134,12 +132,16 @@ class Topology:
 
     def _name(self, name: str) -> str:
         """A layer name used once in the whole file: TF.js finds weights by layer name, at any depth."""
+        unique = self._unique(name)
+        if unique != name:
+            self.rewrites.append(f"layer {name!r} of a nested model is called {unique!r}")
+        return unique
+
+    def _unique(self, name: str) -> str:
         unique, count = name, 0
         while unique in self._taken:
             count += 1
             unique = f"{name}_{count}"
-        if count:
-            self.rewrites.append(f"layer {name!r} of a nested model is called {unique!r}")
         self._taken.add(unique)
         return unique
 

@@ -8,8 +8,9 @@ constraints.ts). Not the same there, and so not carried over:
 - GlorotNormal, HeNormal, LecunNormal: TF.js cuts the normal distribution off without widening it, so that what it
   draws has 0.88 of the deviation;
 - RandomUniform with a bound of 0, and the normal ones with a deviation of 0: TF.js takes 0 for "not given";
-- Orthogonal in recurrent layers: TF.js draws the weights of their cells before it loads the file's, and takes seconds
-  for an orthogonal matrix of 1024 rows. Other layers skip the drawing.
+- GlorotUniform, HeUniform, LecunUniform of vectors: TF.js counts the inputs of a vector in another way;
+- Orthogonal in recurrent layers: TF.js draws the weights of their cells before it loads the file's, and takes minutes
+  for the orthogonal matrix of an LSTM of 128 units. Other layers skip the drawing when they are loaded.
 """
 
 from __future__ import annotations
@@ -71,6 +72,12 @@ _CONSTRAINTS: _Table = {
 def initializer(value: Any, rank: int | None) -> Config:
     """What TF.js is told for a serialized initializer; zeros where it has no such one."""
     return _translated(_INITIALIZERS, value) or ZEROS
+
+
+def vector_initializer(value: Any, rank: int | None) -> Config:
+    """The same for a bias, a scale and the like."""
+    found = initializer(value, rank)
+    return ZEROS if found["class_name"] in ("GlorotUniform", "HeUniform", "LeCunUniform", "Orthogonal") else found
 
 
 def cell_initializer(value: Any, rank: int | None) -> Config:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from exporter import tensors
+from exporter.formats._tfjs_layer_table import LAYERS
 from exporter.formats._tfjs_topology import Topology
 from exporter.formats.tfjs_layers import write_with
 from exporter.model import Entry
@@ -77,6 +79,23 @@ def errors(client: Client, made: Made, directory: Path) -> dict[str, float]:
             for name, expected in reference.items():
                 worst[name] = max(worst[name], NODE.distance(found[names.outputs[name]], expected))
     return worst
+
+
+def test_every_row_of_the_table_is_run(cases):
+    zoo = load_module(Path(__file__).with_name("tfjs_zoo.py"))
+    models = [zoo.ZOO[n]() for n in zoo.ZOO if n not in zoo.NOT_IN_LAYERS]
+    run = {c for table, name in passing() for c in classes(json.loads(cases(table, name).path.read_text()))}
+    run |= {type(layer).__name__ for m in models for layer in m._flatten_layers(include_self=False)}
+    assert set(LAYERS) <= run
+
+
+def classes(document: Any) -> set[str]:
+    """All class names in a topology."""
+    if isinstance(document, list):
+        return set().union(*map(classes, document))
+    if not isinstance(document, dict):
+        return set()
+    return {str(document.get("class_name"))}.union(*map(classes, document.values()))
 
 
 @pytest.fixture(scope="module")

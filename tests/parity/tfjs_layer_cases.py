@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import Input, Model, Sequential, ops
 from keras import layers as L
+from keras.src.applications import convnext
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 IMAGE, SERIES, VOLUME = (6, 5, 4), (7, 4), (4, 3, 5, 2)
 CF = "channels_first"
@@ -151,6 +153,10 @@ REWRITTEN = {
     "einsum new axes": one(lambda: L.EinsumDense("abc,cde->abde", (7, 2, 3), bias_axes="e", activation="tanh"), SERIES),
     "einsum old axes": one(lambda: L.EinsumDense("abcd,cde->abe", (6, 3)), IMAGE),
     "einsum dots": one(lambda: L.EinsumDense("...c,dc->...d", (7, 6)), SERIES),
+    # of keras.applications
+    "layer scale": one(lambda: convnext.LayerScale(0.3, 4)),
+    "stochastic depth": one(lambda: convnext.StochasticDepth(0.3)),
+    "custom scale": op(lambda x, y: CustomScaleLayer(0.3)([x, y]), IMAGE, IMAGE),
     # attention
     "attention": op(lambda q, v: L.Attention()([q, v]), (3, 4), SERIES),
     "attention scaled": op(lambda q, v, k: L.Attention(use_scale=True)([q, v, k]), (3, 4), (7, 5), SERIES),
@@ -254,6 +260,7 @@ AS_IT_IS = {
     "dilated 3d": one(lambda: L.Conv3D(3, 2, dilation_rate=(2, 1, 3)), (5, 4, 6, 2)),
     "dilated 3d same": one(lambda: L.Conv3D(3, 2, dilation_rate=2, padding="same"), (5, 4, 6, 2)),
     "rescaling by vector": one(lambda: L.Rescaling([1.0, 2.0, 3.0, 0.5], 0.5), SERIES),
+    "rescaling by row": one(lambda: L.Rescaling([[1.0], [0.5], [2.0], [3.0], [0.1], [4.0], [7.0]]), SERIES),
     "rescaling with offsets": one(lambda: L.Rescaling(2.0, [1.0, 2.0, 3.0, 0.5]), SERIES),
     "layer norm axes": one(lambda: L.LayerNormalization(axis=[-3, -2])),
     "layer norm axis": one(lambda: L.LayerNormalization(axis=1, epsilon=0.1)),
@@ -315,6 +322,8 @@ AS_IT_IS = {
         for kind in ("Add", "Multiply", "Maximum", "Minimum")
     },
     "bytes": lambda: seq(IMAGE, L.Rescaling(1 / 255), L.Conv2D(2, 3), dtype="uint8"),
+    "bytes given back": lambda: seq(IMAGE, L.Reshape((30, 4)), dtype="uint8"),
+    "long integers given back": lambda: seq(SERIES, L.Permute((2, 1)), dtype="int64"),
     # calls by name
     "dictionaries": dictionaries,
     "nested inputs": nested_inputs,
@@ -348,6 +357,7 @@ AS_IT_IS |= {
         "distributed": lambda e: L.TimeDistributed(L.Dense(2))(e),
         "distributed reshape": lambda e: L.TimeDistributed(L.Reshape((2, 2)))(e),
         "masked sequence": lambda e: L.Dense(2)(L.LSTM(2, return_sequences=True, return_state=True)(e)[0]),
+        "identity": lambda e: L.LSTM(2)(L.Identity()(L.PReLU()(e))),
         "both ways": lambda e: L.Bidirectional(L.LSTM(2), merge_mode=None)(e),
     }.items()
 }

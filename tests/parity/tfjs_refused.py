@@ -85,6 +85,12 @@ def states_now_and_then(x, h, c):
     return [layer(x), layer(x, initial_state=[h, c])]
 
 
+def low_rank(dense):
+    dense.build((None, 3))
+    dense.enable_lora(2)
+    return dense
+
+
 def called(model):
     model(np.zeros((1, 3), np.float32))
     return model
@@ -125,8 +131,8 @@ REFUSED = {
     "einsum in the middle": (lambda: seq(SERIES, L.EinsumDense("abc,bd->adc", (4, 3))), "equation"),
     # normalization
     "rms layer norm": (lambda: seq((3,), L.LayerNormalization(rms_scaling=True)), "rms_scaling"),
-    "unit norm": (lambda: seq((3,), L.UnitNormalization()), "no layer of TF.js"),
-    "rms norm": (lambda: seq((3,), L.RMSNormalization()), "no layer of TF.js"),
+    "unit norm": (lambda: seq((3,), L.UnitNormalization()), "no such layer"),
+    "rms norm": (lambda: seq((3,), L.RMSNormalization()), "no such layer"),
     "group norm axis": (lambda: seq(IMAGE, L.GroupNormalization(2, axis=1)), "channels last"),
     # recurrent
     "gru": (lambda: seq(SERIES, L.GRU(2)), "reset_after=True"),
@@ -161,12 +167,24 @@ REFUSED = {
         lambda: functional(lambda x: L.Attention(score_mode="concat")([x, x]), SERIES),
         "scores of a dot product",
     ),
+    "attention gate": (
+        lambda: functional(lambda x: L.MultiHeadAttention(2, 2, use_gate=True)(x, x), SERIES),
+        "a gate",
+    ),
+    "attention to two axes": (
+        lambda: functional(lambda x: L.MultiHeadAttention(2, 2, output_shape=(2, 3))(x, x), SERIES),
+        "more than one new axis",
+    ),
+    "einsum bias": (lambda: seq(SERIES, L.EinsumDense("abc,cd->abd", (5, 4), bias_axes="bd")), "its bias"),
+    "einsum batch": (lambda: seq(SERIES, L.EinsumDense("ab...,bc->ac...", (4, 3))), "not understood"),
+    "low rank": (lambda: seq((3,), low_rank(L.Dense(2))), "lora"),
+    "renormalization": (lambda: seq((3,), L.BatchNormalization(renorm=True)), "renorm"),
     # operations and code
     "operation": (lambda: functional(lambda x: ops.exp(x), (3,)), "is not a Keras layer"),
     "operation with an array": (lambda: functional(lambda x: x[:, 1:2], (3,)), "is not a Keras layer"),
     "operation along the batch": (lambda: functional(lambda x: ops.mean(x, 0, keepdims=True), (3,)), "not a Keras"),
     "operation on integers": (lambda: functional(lambda x: x // 2, (3,), dtype="int32"), "is not a Keras layer"),
-    "lambda": (lambda: seq((3,), L.Lambda(lambda x: x * 2)), "no layer of TF.js"),
+    "lambda": (lambda: seq((3,), L.Lambda(lambda x: x * 2)), "no such layer"),
     "custom": (lambda: seq((3,), Custom()), "custom layer"),
     "custom of a known name": (lambda: seq((3,), Dense(2)), "custom layer"),
     "subclass": (lambda: called(Subclassed()), "class of its own"),
@@ -174,7 +192,7 @@ REFUSED = {
     # dtypes
     "mixed precision": (lambda: seq((3,), L.Dense(2, dtype="mixed_float16")), "mixed_float16"),
     "float64": (lambda: seq((3,), L.Dense(2, dtype="float64"), dtype="float64"), "float"),
-    "text": (lambda: seq((3,), L.StringLookup(vocabulary=["a", "b"]), dtype="string"), "string"),
+    "text": (lambda: seq((3,), L.StringLookup(vocabulary=["a", "b"]), dtype="string"), "no such layer"),
     "integers into tanh": (lambda: seq((3,), L.Activation("tanh"), dtype="int32"), "int32"),
     "integers into MaxPooling2D": (lambda: seq(IMAGE, L.MaxPooling2D(), dtype="int32"), "int32"),
     "integers into BatchNormalization": (lambda: seq((3,), L.BatchNormalization(), dtype="int32"), "int32"),
@@ -188,9 +206,8 @@ REFUSED = {
         lambda: Model([a := Input((3,), dtype="int32"), b := Input((3,))], L.Concatenate()([a, b])),
         "float32, int32",
     ),
-    "bytes given back": (lambda: seq(IMAGE, L.Reshape((36, 4)), dtype="uint8"), "uint8"),
     # masks
-    "explicit mask": (explicit_mask, "bool"),
+    "explicit mask": (explicit_mask, "mask"),
     "computed mask": (
         lambda: functional(lambda x, m: L.LSTM(2)(x, mask=ops.greater(m, 0)), SERIES, (5,)),
         "not the one of its input",

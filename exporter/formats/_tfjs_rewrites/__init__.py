@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from exporter.formats._tfjs_parts import Rewrite
 from exporter.formats._tfjs_rewrites import (
     activations,
+    applications,
     attention,
     convolutions,
     layouts,
@@ -28,4 +29,5 @@ REWRITES: Sequence[Rewrite] = (
     *preprocessing.REWRITES,
     *recurrent.REWRITES,
     *attention.REWRITES,
+    *applications.REWRITES,
 )

@@ -42,12 +42,12 @@ def _affine(part: Part, mean: Array, deviation: Array, *, invert: bool) -> Seque
         steps = [reshape(flat)]
     m, d = mean.reshape(-1), deviation.reshape(-1)
     ones, zeros = np.ones_like(m), np.zeros_like(m)
-    step = _batch_normalization(zeros, ones, d, m) if invert else _batch_normalization(m, d**2)
+    step = batch_normalization(zeros, ones, d, m) if invert else batch_normalization(m, d**2)
     behind = [reshape(shape)] if steps else []
     return [*_as_floats(part), *steps, step, *behind]
 
 
-def _batch_normalization(mean: Array, variance: Array, gamma: Array | None = None, beta: Array | None = None) -> Step:
+def batch_normalization(mean: Array, variance: Array, gamma: Array | None = None, beta: Array | None = None) -> Step:
     """BatchNormalization with these numbers, an epsilon of zero and nothing to train."""
     arrays = {"gamma": gamma, "beta": beta, "moving_mean": mean, "moving_variance": variance}
     config = {"axis": -1, "epsilon": 0.0, "scale": gamma is not None, "center": beta is not None, "trainable": False}
@@ -79,7 +79,7 @@ def _group_normalization(part: Part) -> Sequence[Step] | None:
     ]
     if gamma is None and beta is None:
         return steps
-    return [*steps, _batch_normalization(np.zeros(channels), np.ones(channels), gamma, beta)]
+    return [*steps, batch_normalization(np.zeros(channels), np.ones(channels), gamma, beta)]
 
 
 REWRITES = (

@@ -96,7 +96,8 @@ def _einsum(part: Part) -> Sequence[Step] | None:
         if bias.ndim > len(shape):
             raise Unfit("its bias differs along axes that are not new")
         variables["bias"] = np.broadcast_to(bias, shape).reshape(-1)
-    config = {"units": units, "use_bias": bias is not None, "activation": part.config["activation"]}
+    kept_config = {k: v for k, v in part.config.items() if k == "activation" or k.endswith("regularizer")}
+    config = {**kept_config, "units": units, "use_bias": bias is not None}
     dense = Step("Dense", config, (*front, units), variables)
     before = [reshape((*front, len(kernel)))] if len(contracted) > 1 else []
     return [*before, dense, *([reshape(part.output)] if len(new) > 1 else [])]
