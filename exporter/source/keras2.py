@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from exporter.source.keras2_graph import Graph, Names, clean, input_of
-from exporter.source.keras2_layers import NotExact, policy, translate
+from exporter.source.keras2_layers import NotExact, operation, policy, translate
 
 _MODELS = ("Sequential", "Functional", "Model")
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
@@ -68,6 +68,8 @@ class _Builder:
             _check_own(entry)
             if kind in ("Bidirectional", "TimeDistributed"):
                 return [self._wrapper(kind, config, name)]
+            if kind == "TFOpLambda":
+                return [operation(config, name)]
             made = translate(kind, config, name, single=single)
         except NotExact as reason:
             raise (

@@ -110,6 +110,14 @@ ACTIVATIONS: Mapping[str, str] = {
         *("log_softmax", "exponential", "gelu", "leaky_relu", "mish"),
     ]
 } | {"swish": "silu", "silu": "silu"}
+# a function of TensorFlow, as Keras 2 names it -> Keras 3's operation
+OPERATIONS: Mapping[str, str] = {
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "math.truediv": "TrueDivide",
+}
 SEPARATE = ("Activation", "Dense", "EinsumDense")  # layers, and all convolutions, that end with their activation
 
 
@@ -234,6 +242,21 @@ def policy(value: Any) -> str:
     if value not in ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "int32", "int64"):
         raise NotExact(f"its dtype {value!r} is none of Keras 3's policies")
     return str(value)
+
+
+def operation(config: Mapping[str, Any], name: str) -> Callable[..., Any]:
+    """The operation of x and y that Keras 2 keeps as a layer `TFOpLambda`, as `a + b` of tensors. Raises NotExact."""
+    said = str(config.get("function"))
+    if said not in OPERATIONS:
+        raise NotExact(f"the operation tf.{said} has no counterpart in Keras 3 that is known to compute the same")
+    made = getattr(keras.src.ops.numpy, OPERATIONS[said])(name=name)
+
+    def apply(x: Any, y: Any = None) -> Any:
+        if y is None or isinstance(y, list | Mapping):
+            raise NotExact(f"layer {name!r} (TFOpLambda): it is called with something else than a tensor or a number")
+        return made(x, y)
+
+    return apply
 
 
 def training_object(key: str, value: Any) -> Any:

@@ -1,6 +1,6 @@
 """What a `.keras` or `.h5` file says of itself, read without Keras: who wrote it, and which classes it needs.
 
-This is the one module here that does not import TensorFlow, so that the host can refuse a broken file in a moment.
+This module does not import TensorFlow, so that the host can refuse a broken file in a moment.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_keras_2(cli: Any, files: Path) -> None:
     for result, kind in zip(results, ("keras", "keras", "saved-model", "callable"), strict=True):
         check(result.json, kind, FEATURES, {"scores"})
         assert {a["status"] for a in result.json["artifacts"]} == {"written"}
-        assert any("became Dense and Rescaling and ReLU" in note for note in result.json["notes"])
+        assert any("became Dense and Rescaling and ReLU" in note for note in result.json["summary"]["notes"])
 
 
 def test_tfjs_layers(cli: Any, every_format: Any) -> None:

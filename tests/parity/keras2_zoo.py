@@ -19,7 +19,7 @@ from tf_keras import layers as L
 ZOO = {}
 # model -> what the refusal of the translation to Keras 3 must say
 NOT_EXACT = {
-    "operations": "TFOpLambda",
+    "other_operations": "the operation tf.math.square",
     "function_of_its_own": "Lambda",
     "always_training": "training=True",
     "locally_connected": "LocallyConnected1D",
@@ -43,6 +43,7 @@ NOT_RUN = {
     "more_of_one_dimension": "Unknown layer: Cropping1D",
     "more_of_three_dimensions": "Unknown layer: Cropping3D",
     "nested_and_shared": "Duplicate weight name",
+    "operations": "Unknown layer: TFOpLambda",
     "other_convlstms": "Unknown layer: ConvLSTM1D",
     "other_activations": "Unknown activation: exponential",
     "other_norms": "Unknown layer: GroupNormalization",
@@ -465,7 +466,14 @@ def half_precision():
 @zoo
 def operations():
     x = Input((4,))
-    return Model(x, L.Dense(2)(x) * 2.0 + 1.0)
+    y, z = L.Dense(4, name="add")(x) * 2.0 + 1.0, L.Dense(4)(x)
+    return Model(x, [y - z, y / (z * z + 1.0), y + z])
+
+
+@zoo
+def other_operations():
+    x = Input((4,))
+    return Model(x, tf.square(L.Dense(2)(x)))
 
 
 @zoo
