@@ -21,6 +21,7 @@ from exporter.formats import _tfjs_graphdef as rewriting
 from exporter.formats._tfjs_check import check
 from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
+from exporter.formats._tfjs_published import WRITER, by_writer, write_graph
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
 from exporter.formats._tfjs_weights import SHARD_SIZE, Weight, write_model_json, write_shards
 from exporter.model import Entry, NameMap, Signature, TensorSpec
@@ -123,7 +124,7 @@ def _tensor_info(node: str, spec: TensorSpec) -> dict[str, Any]:
 FORMAT = Format(
     name="tfjs-graph",
     title="TF.js graph model",
-    write=write,
+    write=by_writer(write, write_graph),
     order=40,
-    options={"shard-size": SHARD_SIZE},
+    options={"shard-size": SHARD_SIZE, "writer": WRITER},
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.formats import Format, Refused, Written, parse_size
+from exporter.formats._tfjs_published import WRITER, by_writer, write_layers
 from exporter.formats._tfjs_weights import SHARD_SIZE, write_model_json, write_shards
 from exporter.model import Entry, NameMap
 
@@ -35,7 +36,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
     converter = Topology()
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
-    key, unavailable = _call_signature(source)
+    key, unavailable = call_signature(source)
     document = {
         "format": "layers-model",
         "generatedBy": f"keras v{keras.__version__}",
@@ -54,7 +55,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     )
 
 
-def _call_signature(source: Source) -> tuple[str, dict[str, str]]:
+def call_signature(source: Source) -> tuple[str, dict[str, str]]:
     """The one signature that is the model's own call, and why each other one cannot be written."""
     found = ""
     unavailable: dict[str, str] = {}
@@ -76,8 +77,8 @@ def _call_signature(source: Source) -> tuple[str, dict[str, str]]:
 FORMAT = Format(
     name="tfjs-layers",
     title="TF.js layers model",
-    write=write,
+    write=by_writer(write, write_layers),
     order=20,
     needs_model=True,
-    options={"shard-size": SHARD_SIZE},
+    options={"shard-size": SHARD_SIZE, "writer": WRITER},
 )
