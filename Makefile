@@ -12,7 +12,7 @@ UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization upstream test-upstream soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -53,6 +53,9 @@ upstream: $(UPSTREAM)/.ready ## the published TF.js converter in an environment 
 
 test-upstream: setup upstream ## the published TF.js converter and ours on the same models, in TF.js; docs/upstream.md
 	$(PYTEST) tests/upstream
+
+upstream-page: setup upstream ## regenerate docs/upstream.md from a real run
+	$(BIN)/python tools/upstream_page.py
 
 soak: workers ## native memory of each engine of the JVM over 100,000 batches: minutes
 	$(BIN)/python tools/jvm.py mvn --quiet --projects=tensorflow,onnxruntime,tflite --also-make \
@@ -95,8 +98,9 @@ $(UPSTREAM)/.ready: requirements-upstream.lock tools/upstream.py
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel
 
-bench: setup ## ratios against the upstream tools, one run
+bench: setup upstream ## ratios against the upstream tools, one run
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/tfjs.py
 
 readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py

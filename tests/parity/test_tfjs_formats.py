@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 from exporter import tensors
 from exporter.formats import Refused
 from exporter.formats._tfjs_layer_table import LAYERS
-from exporter.model import Entry, TensorSpec
+from exporter.model import Entry
 from exporter.protocol.client import Client, Ok
 from exporter.runtimes._node import node_worker
 from exporter.source.loaders import from_keras, load_code
@@ -28,29 +27,6 @@ from exporter.source.loaders import from_keras, load_code
 TOLERANCE = 1e-5  # of the RMS of the output
 RUNTIMES = ("tfjs-node-cpu", "tfjs-node-wasm")
 MODELS = load_code(Path(__file__).parent / "tfjs_zoo.py")
-
-
-def build(name: str) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    model, rng = MODELS.ZOO[name](), np.random.default_rng(5)
-    for v in model.variables:
-        if v.dtype != "float32" or type(v).__name__ == "SeedGenerator":
-            continue
-        scale = 1 / np.sqrt(max(1, np.prod(v.shape[:-1]))) if len(v.shape) > 1 else 0.3
-        value = rng.normal(0, scale, v.shape)
-        if "variance" in v.path:
-            value = rng.uniform(0.5, 1.5, v.shape)
-        v.assign(value + ("gamma" in v.path))
-    return model
-
-
-def feed(spec: TensorSpec, batch: int, rng: np.random.Generator) -> tensors.Array:
-    shape = [batch if i == 0 else (9 if d is None else d) for i, d in enumerate(spec.shape)]
-    if spec.dtype == "string":
-        return tensors.as_strings(rng.choice(np.array(["a", "b", "ü", "zz", ""]), shape))
-    if spec.dtype != "float32":
-        return rng.integers(0, 8, shape).astype(spec.dtype)
-    return rng.normal(0, 1, shape).astype(np.float32)
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
@@ -77,7 +53,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
     @functools.cache
     def made(name: str, format_name: str) -> Made:
         directory = tmp_path_factory.mktemp("artifact")
-        source = from_keras(build(name), tmp_path_factory.mktemp("staging"))
+        source = from_keras(MODELS.build(name), tmp_path_factory.mktemp("staging"))
         try:
             written = importlib.import_module(f"exporter.formats.{format_name}").write(
                 source, directory, {"shard-size": "1kB"}
@@ -86,9 +62,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
             assert not list(directory.iterdir()), "a refusal left files behind"
             return Made(str(reason), directory, None, [])
         ((key, entry),) = written.entries.items()
+        specs = source.signatures[key].inputs
         cases = []
         for batch in (3, 1):
-            inputs = {s.name: feed(s, batch, np.random.default_rng(batch)) for s in source.signatures[key].inputs}
+            inputs = {s.name: MODELS.feed(s, batch, np.random.default_rng(batch)) for s in specs}
             cases.append((inputs, source.reference(key, inputs)))
         return Made("", directory / entry.path, entry, cases)
 

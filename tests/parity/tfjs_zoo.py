@@ -1,4 +1,4 @@
-"""The small Keras models that test_tfjs_formats.py runs, and which of them a format must refuse.
+"""The small Keras models that test_tfjs_formats.py and tests/upstream run, and which of them a format must refuse.
 
 Every row of the TF.js layers table and every activation is run by some model here.
 """
@@ -10,7 +10,9 @@ import numpy as np
 from keras import Input, Model, Sequential
 from keras import layers as L
 
+from exporter import tensors
 from exporter.formats._tfjs_layer_table import ACTIVATIONS
+from exporter.model import TensorSpec
 
 ZOO = {}
 # model -> what the refusal must say
@@ -358,3 +360,28 @@ def lookups():
     words = L.Embedding(6, 2)(L.StringLookup(vocabulary=["a", "b", "ü"])(w))
     hashed = L.StringLookup(vocabulary=["a"], num_oov_indices=3)(w)
     return Model([w, n], [words, hashed, L.IntegerLookup(vocabulary=[5, 7, 2])(n)])
+
+
+def build(name: str) -> keras.Model:
+    """A model of the zoo with random weights, so that a swapped, transposed or forgotten one shows."""
+    keras.utils.set_random_seed(1)
+    model, rng = ZOO[name](), np.random.default_rng(5)
+    for v in model.variables:
+        if v.dtype != "float32" or type(v).__name__ == "SeedGenerator":
+            continue
+        scale = 1 / np.sqrt(max(1, np.prod(v.shape[:-1]))) if len(v.shape) > 1 else 0.3
+        value = rng.normal(0, scale, v.shape)
+        if "variance" in v.path:
+            value = rng.uniform(0.5, 1.5, v.shape)
+        v.assign(value + ("gamma" in v.path))
+    return model
+
+
+def feed(spec: TensorSpec, batch: int, rng: np.random.Generator) -> tensors.Array:
+    """Random values for one input; dynamic dimensions other than the batch are 9."""
+    shape = [batch if i == 0 else (9 if d is None else d) for i, d in enumerate(spec.shape)]
+    if spec.dtype == "string":
+        return tensors.as_strings(rng.choice(np.array(["a", "b", "ü", "zz", ""]), shape))
+    if spec.dtype != "float32":
+        return rng.integers(0, 8, shape).astype(spec.dtype)
+    return rng.normal(0, 1, shape).astype(np.float32)
