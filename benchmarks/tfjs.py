@@ -3,8 +3,8 @@
 usage: python benchmarks/tfjs.py [MODEL …]        default: mobilenet-v2
 
 Both sides start from one `.keras` file and run on this machine in one go, in turns; what counts is the ratio. The
-published converter makes no graph model of a Keras 3 file: the SavedModel that it takes instead is made by Keras, in a
-process more, and the ratio is given with and without that. Needs `make upstream`.
+published converter makes no graph model of a Keras 3 file: the SavedModel that it takes instead is made by the Keras
+of its environment, in a process more, and the ratio is given with and without that. Needs `make upstream`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ EXPORT = "import keras, sys; keras.models.load_model(sys.argv[1]).export(sys.arg
 
 def commands(source: Path, scratch: Path) -> dict[str, list[str]]:
     """What is timed -> its command."""
-    converter = [published().python, "-I", "-m", "tensorflowjs.converters.converter"]
+    python = published().python
+    converter = [python, "-I", "-m", "tensorflowjs.converters.converter"]
     exporter = [sys.executable, "-m", "exporter", "convert", str(source), "-o", str(scratch / "bundle")]
     saved_model, kind = str(scratch / "saved_model"), "--output_format=tfjs_{}_model"
     return {
         "exporter": [*exporter, "--to", "tfjs-graph", "--to", "tfjs-layers", "--no-verify", "-q"],
-        "SavedModel": [sys.executable, "-c", EXPORT, str(source), saved_model],
+        "SavedModel": [python, "-I", "-c", EXPORT, str(source), saved_model],
         "graph": [*converter, "--input_format=tf_saved_model", kind.format("graph"), saved_model, f"{scratch}/graph"],
         "layers": [*converter, "--input_format=keras_keras", kind.format("layers"), str(source), f"{scratch}/layers"],
     }

@@ -47,6 +47,7 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
         source, own, calibration, test, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
     elif kind == "keras":
         source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
+        source.reloads = path.suffix == ".keras"  # what came from .h5 may be saved as .keras and not load
     elif kind == "saved-model":
         source = loaders.from_saved_model(path, staging, spec.get("signature"))
     elif kind == "callable":
@@ -159,7 +160,9 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
         if spec.get("module"):
             code = loaders.load_code(Path(spec["module"]))
         try:
-            return loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source = loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source.reloads = True
+            return source
         except SourceError:
             pass
     return loaders.from_saved_model(staging / "saved_model", staging, None)
