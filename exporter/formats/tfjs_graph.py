@@ -24,6 +24,7 @@ from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_mod
 from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
 from exporter.formats._tfjs_own import Graph, in_tensorflow
+from exporter.formats._tfjs_published import WRITER, by_writer, write_graph
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
 from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
@@ -172,9 +173,9 @@ def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, A
 FORMAT = Format(
     name="tfjs-graph",
     title="TF.js graph model",
-    write=write,
+    write=by_writer(write, write_graph),
     order=40,
-    options=OPTIONS,
+    options={**OPTIONS, "writer": WRITER},
     check=check_options,
     quantized_by="quantize",
     variants=VARIANTS,

@@ -18,6 +18,7 @@ import numpy as np
 
 from exporter.formats import Format, Refused, Written
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
+from exporter.formats._tfjs_published import WRITER, by_writer, write_layers
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_weights import NUMBERS, Weight
 from exporter.model import Entry, NameMap, Signature
@@ -47,7 +48,7 @@ def write_with(converter: Topology, source: Source, directory: Path, options: Ma
     import keras
 
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
-    key, unavailable = _call_signature(source)
+    key, unavailable = call_signature(source)
     document = {
         "format": "layers-model",
         "generatedBy": f"keras v{keras.__version__}",
@@ -103,7 +104,7 @@ def _topology(source: Source) -> Topology:
     return converter
 
 
-def _call_signature(source: Source) -> tuple[str, dict[str, str]]:
+def call_signature(source: Source) -> tuple[str, dict[str, str]]:
     """The one signature that is the model's own call, and why each other one cannot be written."""
     found = ""
     unavailable: dict[str, str] = {}
@@ -125,10 +126,10 @@ def _call_signature(source: Source) -> tuple[str, dict[str, str]]:
 FORMAT = Format(
     name="tfjs-layers",
     title="TF.js layers model",
-    write=write,
+    write=by_writer(write, write_layers),
     order=20,
     needs_model=True,
-    options=OPTIONS,
+    options={**OPTIONS, "writer": WRITER},
     check=check_options,
     quantized_by="quantize",
     variants=VARIANTS,

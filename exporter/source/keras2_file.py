@@ -39,7 +39,9 @@ def open_keras_file(path: Path, staging: Path, custom: ModuleType | None) -> Sou
     """A source over a `.keras` or `.h5` file of either Keras. Raises SourceError."""
     if check_file(path, known_objects(custom)):
         return from_tf_keras(_load(path, custom), staging)
-    return from_keras(load_keras_file(path, custom), staging)
+    source = from_keras(load_keras_file(path, custom), staging)
+    source.reloads = path.suffix == ".keras"  # what came from .h5 may be saved as .keras and not load
+    return source
 
 
 def _load(path: Path, custom: ModuleType | None) -> Any:

@@ -167,6 +167,7 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
         try:
             source = loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
             source.calls = {n: as_opened(call, source.names_file, n) for n, call in source.calls.items()}
+            source.reloads = True
             return source
         except SourceError:
             pass

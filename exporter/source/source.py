@@ -1,8 +1,8 @@
 """A source that has been opened: its signatures, its reference outputs, and what the writers start from.
 
 The model is loaded, traced and frozen at most once. At opening, everything a later process needs is staged as
-files (`model.keras` where there is a Keras model, and `saved_model/`), so that a worker that replaces a crashed
-one continues with the very same weights.
+files (`model.keras` where there is a Keras model, and `saved_model/` unless that file is known to load), so that a
+worker that replaces a crashed one continues with the very same weights.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Source:
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
     metadata: Mapping[str, Any] = field(default_factory=dict)  # the user's, for formats that carry it
+    reloads: bool = False  # the staged Keras file is known to load again
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
@@ -73,8 +74,8 @@ class Source:
 
     @property
     def saved_model(self) -> Path:
-        """The staged SavedModel with every signature."""
-        return self.staging / "saved_model"
+        """The staged SavedModel with every signature; made where it is first needed."""
+        return self._stage_saved_model()
 
     @property
     def layers_file(self) -> Path:
@@ -189,17 +190,26 @@ class Source:
         return self.staging / "names.json"
 
     def stage(self) -> None:
-        """Write `model.keras` and `saved_model/` into the staging directory, once."""
+        """Write what a later process continues from, once: `model.keras`, and `saved_model/` if that may not reload."""
         if not self.names_file.exists():
             self.names_file.write_text(json.dumps({n: s.to_json() for n, s in self.signatures.items()}))
         if self.keras_model is not None and not self.keras_file.exists():
             self.keras_model.save(self.keras_file)
-        if not self.saved_model.exists():
-            save_saved_model(self, self.saved_model)
+        if not self.reloads:
+            self._stage_saved_model()
         if self.keras_model is not None and not self.layers_file.exists():
             for name in self.calls:
                 self.concrete(name)
             self.layers_file.write_text(json.dumps({name: self._calls[name, ()].to_json() for name in self.calls}))
+
+    def _stage_saved_model(self) -> Path:
+        path = self.staging / "saved_model"
+        if not path.exists():
+            # a process that continues after this one must not find half of it
+            partial = path.with_name(f"{path.name}.partial")
+            save_saved_model(self, partial)
+            partial.rename(path)
+        return path
 
 
 def first_line(error: BaseException) -> str:

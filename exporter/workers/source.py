@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats.registry import format_named
 from exporter.model import Entry, Json
+from exporter.workers.importing import import_tensorflow
 from exporter.workers.serve import Unsupported, serve
 
 if TYPE_CHECKING:
@@ -160,6 +162,8 @@ def quiet() -> None:
 
 
 def main() -> None:
+    # Keras imports scikit-learn for wrappers that only code can ask for
+    import_tensorflow(without=("sklearn",) if "--files-only" in sys.argv else ())
     quiet()
     serve(SourceHandler())
 

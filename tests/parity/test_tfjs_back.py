@@ -10,12 +10,12 @@ import pytest
 
 from exporter.formats import Refused
 from exporter.formats.tfjs_layers import write
-from exporter.protocol.client import Client, Ok
-from exporter.runtimes._node import node_worker
-from exporter.source.loaders import from_keras, load_code
+from exporter.reference import load_module
+from exporter.source.loaders import from_keras
 from exporter.source.tfjs_layers import from_tfjs
 
-FORMATS = load_code(Path(__file__).parent / "test_tfjs_formats.py")
+FORMATS = load_module(Path(__file__).with_name("test_tfjs_formats.py"))
+NODE = FORMATS.NODE
 
 
 def published(name, tmp_path):
@@ -41,7 +41,7 @@ def test_a_round_trip_is_exact(name, tmp_path):
     assert [s.name for s in new.inputs] == [s.name for s in old.inputs]
     for batch in (3, 1):
         rng = np.random.default_rng(batch)
-        arrays = [FORMATS.feed(spec, batch, rng) for spec in old.inputs]
+        arrays = [NODE.feed(spec, batch, rng) for spec in old.inputs]
         results = [
             s.reference(sig.name, {i.name: a.astype(i.dtype) for i, a in zip(sig.inputs, arrays, strict=True)})
             for s, sig in ((source, old), (again, new))
@@ -59,17 +59,12 @@ def test_quantized_weights_are_what_tfjs_decodes(dtype, tmp_path):
     restored = from_tfjs(path, tmp_path / "again")
     assert f"the file's weights are quantized ({dtype}); they are taken as it decodes them" in restored.notes
     ((key, signature),) = restored.signatures.items()
-    inputs = {s.name: FORMATS.feed(s, 3, np.random.default_rng(3)) for s in signature.inputs}
-    client = Client(node_worker("tfjs-node-cpu")(), tmp_path / "log")
-    try:
-        assert isinstance(client.request("hello", 60, protocol=1, runtime="tfjs-node-cpu"), Ok)
-        with FORMATS.loaded(client, path, "tfjs-layers", key) as handle:
-            found = FORMATS.run(client, handle, {names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
-    finally:
-        client.close()
+    inputs = {s.name: NODE.feed(s, 3, np.random.default_rng(3)) for s in signature.inputs}
+    with NODE.started("tfjs-node-cpu", tmp_path) as client, NODE.loaded(client, path, "tfjs-layers", key) as handle:
+        found = NODE.run(client, handle, {names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
     ours, float_result = restored.reference(key, inputs), source.reference(key, inputs)
     for name, expected in ours.items():
-        assert FORMATS.distance(found[names.outputs[name]], expected) < FORMATS.TOLERANCE
+        assert NODE.distance(found[names.outputs[name]], expected) < NODE.TOLERANCE
     # the teeth: weights that were not decoded from the file would be these
     assert any(not np.array_equal(ours[n], float_result[n]) for n in ours)
 

@@ -11,8 +11,8 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -28,9 +28,8 @@ MODELS = load_module(Path(__file__).with_name("tfjs_zoo.py"))
 NODE = load_module(Path(__file__).with_name("tfjs_node.py"))
 
 
-def build(name: str) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    return NODE.randomize(MODELS.ZOO[name]())
+def build(name: str) -> Any:
+    return NODE.built(MODELS.ZOO[name])
 
 
 @pytest.fixture(scope="module", params=NODE.RUNTIMES)
@@ -54,7 +53,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
     @functools.cache
     def made(name: str, format_name: str) -> Made:
         directory = tmp_path_factory.mktemp("artifact")
-        source = from_keras(build(name), tmp_path_factory.mktemp("staging"))
+        source = from_keras(MODELS.build(name), tmp_path_factory.mktemp("staging"))
         try:
             written = importlib.import_module(f"exporter.formats.{format_name}").write(
                 source, directory, {"shard-size": "1kB"}
@@ -63,9 +62,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
             assert not list(directory.iterdir()), "a refusal left files behind"
             return Made(str(reason), directory, None, [])
         ((key, entry),) = written.entries.items()
+        specs = source.signatures[key].inputs
         cases = []
         for batch in (3, 1):
-            inputs = {s.name: NODE.feed(s, batch, np.random.default_rng(batch)) for s in source.signatures[key].inputs}
+            inputs = {s.name: NODE.feed(s, batch, np.random.default_rng(batch)) for s in specs}
             cases.append((inputs, source.reference(key, inputs)))
         return Made("", directory / entry.path, entry, cases)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -16,6 +16,12 @@ from exporter.runtimes._node import node_worker
 
 RUNTIMES = ("tfjs-node-cpu", "tfjs-node-wasm")
 TOLERANCE = 1e-5  # of the RMS of the output
+
+
+def built(build: Callable[[], keras.Model]) -> keras.Model:
+    """A model that is the same whenever it is built, with random weights."""
+    keras.utils.set_random_seed(1)
+    return randomize(build())
 
 
 def randomize(model: keras.Model) -> keras.Model:

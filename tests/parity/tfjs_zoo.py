@@ -1,4 +1,4 @@
-"""The small Keras models that test_tfjs_formats.py runs, and which of them a format must refuse.
+"""The small Keras models that test_tfjs_formats.py and tests/upstream run, and which of them a format must refuse.
 
 Every activation that TF.js layers has is run by some model here; see tfjs_layer_cases.py for its other rows.
 """
