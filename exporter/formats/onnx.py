@@ -85,6 +85,7 @@ def _float_models(source: Source, opset: int) -> Made:
         if lowered:
             rewrites.add("Erfc written as 1 - Erf")
         tidy(model, signature)
+        _pad_outputs(model)
         check(model, signature)
         models[name] = model
     return Made(models, tuple(sorted(rewrites)))
@@ -158,6 +159,20 @@ def _name_dims(value: Any, shape: tuple[int | None, ...] | None, batched: bool) 
             dim.dim_param = "batch"
         else:
             dim.dim_param = f"{value.name}_{i}"
+
+
+def _pad_outputs(model: Any) -> None:
+    """ConvTranspose: tf2onnx writes a longer output as negative padding, which ONNX calls output_padding."""
+    import onnx
+
+    for node in _nodes(model.graph):
+        pads = next((a for a in node.attribute if a.name == "pads" and node.op_type == "ConvTranspose"), None)
+        if pads is None or all(p >= 0 for p in pads.ints):
+            continue
+        half = len(pads.ints) // 2
+        longer = [-min(0, p) for p in pads.ints[half:]]
+        pads.ints[half:] = [max(0, p) for p in pads.ints[half:]]
+        node.attribute.append(onnx.helper.make_attribute("output_padding", longer))
 
 
 def check(model: Any, signature: Signature) -> None:

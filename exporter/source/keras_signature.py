@@ -112,10 +112,16 @@ def _recorded_shapes(model: keras.Model) -> Any:
     return visit(next(iter(shapes.values())))
 
 
-def _leaf_spec(leaf: Any) -> tf.TensorSpec:
+def _leaf_spec(leaf: Any, *, keeps_state: bool) -> tf.TensorSpec:
     if isinstance(leaf, tf.TensorSpec):
         return leaf
-    return tf.TensorSpec((None, *tuple(leaf.shape)[1:]), leaf.dtype)
+    shape = tuple(leaf.shape)
+    # state between calls has one row for each row of the batch, whose size is therefore fixed
+    return tf.TensorSpec(shape if keeps_state else (None, *shape[1:]), leaf.dtype)
+
+
+def _keeps_state(model: keras.Model) -> bool:
+    return any(getattr(layer, "stateful", False) is True for layer in model._flatten_layers())
 
 
 def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = None) -> KerasCall:
@@ -138,10 +144,10 @@ def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = N
         names = _names(structure, argument, argument)
     else:
         names = _names(structure, "inputs", "input")
-    leaves = keras.tree.flatten(structure)
+    keeps_state = _keeps_state(model)
+    leaves = [_leaf_spec(leaf, keeps_state=keeps_state) for leaf in keras.tree.flatten(structure)]
     tensor_specs = {
-        name: tf.TensorSpec(_leaf_spec(leaf).shape, _leaf_spec(leaf).dtype, name=name)
-        for name, leaf in zip(names, leaves, strict=True)
+        name: tf.TensorSpec(leaf.shape, leaf.dtype, name=name) for name, leaf in zip(names, leaves, strict=True)
     }
 
     def invoke(**tensors: tf.Tensor) -> Any:

@@ -21,6 +21,7 @@ from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import NameMap, Signature
 from exporter.selection import Scopes, Traced
+from exporter.source.keras_fixes import fixed_keras
 from exporter.source.scopes import Calls, graph_scopes, producers, recorded
 from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
@@ -96,7 +97,7 @@ class Source:
         if key not in self._traces:
             call = self.calls[signature]
             specs = {n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()}
-            with recorded(self.keras_model) as self._calls[key]:
+            with fixed_keras(), recorded(self.keras_model) as self._calls[key]:
                 self._traces[key] = named_function(signature, call.call, specs)
         return self._traces[key]
 
@@ -201,8 +202,10 @@ def save_saved_model(source: Source, path: Path) -> None:
     """
     module = tf.Module()
     module.source = list(source.trackables)
-    module.raw_variables = list(source.variables)
     signatures = {name: source.concrete(name) for name in source.calls}
+    # those of the graphs too: Keras does not list the state that a recurrent layer keeps between calls
+    found = (*source.variables, *(v for concrete in signatures.values() for v in concrete.graph.variables))
+    module.raw_variables = list({id(v): v for v in found}.values())
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
