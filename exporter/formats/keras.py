@@ -53,7 +53,7 @@ def _gate(source: Source, path: Path, way_out: str) -> None:
     from exporter.source.source import first_line
 
     (signature,) = source.signatures.values()
-    inputs = probe(signature, source.examples.get(signature.name, {}))
+    inputs = probe(source, signature)
     objects = {type(layer).__name__: type(layer) for layer in source.keras_model._flatten_layers(include_self=True)}
     known = {name: kind for name, kind in objects.items() if not kind.__module__.startswith("keras.")}
     try:
@@ -98,6 +98,8 @@ def _plain_config(layer: Any) -> Json:
 def write_keras(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
     """Copy the staged `model.keras`: the very file a restarted worker would continue from."""
     _require_model(source)
+    if source.unsaved:
+        raise Refused(f"Keras cannot save this model as .keras: {source.unsaved}; use saved-model")
     shutil.copyfile(source.keras_file, directory / "model.keras")
     _gate(source, directory / "model.keras", "saved-model")
     return _entry(source, "model.keras")
@@ -111,13 +113,18 @@ def write_h5(source: Source, directory: Path, options: Mapping[str, str]) -> Wri
     """
     import keras
 
+    from exporter.source.source import first_line
+
     _require_model(source)
     if not isinstance(source.keras_model, keras.Sequential | keras.src.models.Functional):
         raise Refused(
             f"{type(source.keras_model).__name__} is a subclassed model: HDF5 holds its weights but not its "
             "architecture; use keras"
         )
-    source.keras_model.save(directory / "model.h5")
+    try:
+        source.keras_model.save(directory / "model.h5")
+    except Exception as error:
+        raise Refused(f"Keras cannot save this model as .h5: {first_line(error)}; use keras or saved-model") from error
     _gate(source, directory / "model.h5", "keras or saved-model")
     return _entry(source, "model.h5")
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
 _TABLES = {"HashTableV2", "LookupTableFindV2"}
+# what converts, and then computes something else in every kernel of LiteRT
+_WRONG = {"IsInf": "is false for infinities too after conversion"}
 # what the converter says -> what that means
 _COMPLAINTS = {
     "'tf.Transpose' op x should be of the same rank": "BiasAdd with the channels first: the converter moves them as if "
@@ -83,13 +85,17 @@ def convert(source: Source, configure: Configure) -> Converted:
 
     need_float32(source, "TFLiteConverter")
     signatures = source.signatures
-    ops = {name: set(graph_ops(source.concrete(name))) for name in signatures}
-    looping = [name for name in signatures if ops[name] & LOOPS]
+    ops = {name: graph_ops(source.concrete(name)) for name in signatures}
+    for op, why in _WRONG.items():
+        for found in ops.values():
+            if op in found:
+                raise Refused(f"node {found[op]!r}: {op} {why}; use onnx or saved-model")
+    looping = [name for name in signatures if ops[name].keys() & LOOPS]
     plain = [name for name in signatures if name not in looping]
     files: dict[str, bytes] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
-    if len(plain) == 1 and not ops[plain[0]] & _TABLES:
+    if len(plain) == 1 and not ops[plain[0]].keys() & _TABLES:
         name = plain[0]
         files["model.tflite"] = _from_frozen(source, signatures[name], {}, configure)
         entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))

@@ -20,16 +20,14 @@ def _time_distributed(call: Any) -> Any:
         if inputs.shape[1] is not None:
             return call(self, inputs, training=training, mask=mask)
 
-        def step(i: Any) -> Any:
-            arguments = {}
-            if self.layer._call_has_mask_arg and mask is not None:
-                arguments["mask"] = mask[:, i]
-            if self.layer._call_has_training_arg:
-                arguments["training"] = training
-            return self.layer.call(inputs[:, i], **arguments)
+        masked = self.layer._call_has_mask_arg and mask is not None
+        trained = {"training": training} if self.layer._call_has_training_arg else {}
 
-        outputs = ops.vectorized_map(step, ops.arange(ops.shape(inputs)[1]))
-        return ops.transpose(outputs, axes=[1, 0, *range(2, len(outputs.shape))])
+        def step(given: Any) -> Any:
+            return self.layer.call(given[0], **trained, **({"mask": given[1]} if masked else {}))
+
+        outputs = ops.map(step, [ops.swapaxes(x, 0, 1) for x in ([inputs, mask] if masked else [inputs])])
+        return ops.swapaxes(outputs, 0, 1)
 
     return over_time
 

@@ -53,6 +53,7 @@ class Source:
     examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
+    unsaved: str = ""  # why Keras cannot save the model
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
@@ -174,9 +175,12 @@ class Source:
         return out
 
     def stage(self) -> None:
-        """Write `model.keras` and `saved_model/` into the staging directory, once."""
+        """Write `model.keras`, if Keras can save the model, and `saved_model/` into the staging directory, once."""
         if self.keras_model is not None and not self.keras_file.exists():
-            self.keras_model.save(self.keras_file)
+            try:
+                self.keras_model.save(self.keras_file)
+            except Exception as error:  # a layer whose arguments cannot be written; other formats need none of them
+                self.unsaved = first_line(error)
         if not self.saved_model.exists():
             save_saved_model(self, self.saved_model)
         if self.keras_model is not None and not self.layers_file.exists():

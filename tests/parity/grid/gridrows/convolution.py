@@ -132,6 +132,7 @@ ROWS = [
         same={"padding": "same", "activation": "relu"},
         strides={"strides": 2, "padding": "same"},
         kernel={"kernel_size": (3, 2)},
+        large_stride={"strides": 5, "kernel_size": 2, "padding": "same"},
         multiplier={"depth_multiplier": 2},
         dilation={"dilation_rate": 2},
         dilation_same={"dilation_rate": 2, "padding": "same"},
