@@ -12,7 +12,7 @@ UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -47,7 +47,10 @@ test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newes
 	$(PYTEST) tests/wheel/test_build.py
 
 test-quantization: workers ## every reference model in every quantized recipe and runtime; damaged files; layers that stay float; metrics
-	$(PYTEST) tests/parity tests/formats -m matrix
+	$(PYTEST) tests/parity tests/formats --ignore=tests/parity/grid -m matrix
+
+test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
+	$(PYTEST) tests/parity/grid
 
 upstream: $(UPSTREAM)/.ready ## the published TF.js converter in an environment of its own: 3 GB, Python 3.11 or 3.12
 
@@ -106,6 +109,7 @@ readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/quantization.py
 	$(BIN)/python tools/tfjs.py
+	$(BIN)/python tools/support.py
 
 clean: ## remove what the targets made, except downloads
 	rm -rf build dist $(VENV) $(JS)/node_modules runtimes/jvm/*/target .mypy_cache .ruff_cache .pytest_cache

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
 _TABLES = {"HashTableV2", "LookupTableFindV2"}
-
+# what converts, and then computes something else in every kernel of LiteRT
+_WRONG = {"IsInf": "is false for infinities too after conversion"}
+# what the converter says -> what that means
+_COMPLAINTS = {
+    "'tf.Transpose' op x should be of the same rank": "BiasAdd with the channels first: the converter moves them as if "
+    "it were an image whatever its rank; build the layer with data_format='channels_last', or use onnx or saved-model",
+}
 
 Configure = Callable[[Any, Sequence[str], Mapping[str, tuple[int | None, ...]]], None]
 
@@ -79,13 +85,17 @@ def convert(source: Source, configure: Configure) -> Converted:
 
     need_float32(source, "TFLiteConverter")
     signatures = source.signatures
-    ops = {name: set(graph_ops(source.concrete(name))) for name in signatures}
-    looping = [name for name in signatures if ops[name] & LOOPS]
+    ops = {name: graph_ops(source.concrete(name)) for name in signatures}
+    for op, why in _WRONG.items():
+        for found in ops.values():
+            if op in found:
+                raise Refused(f"node {found[op]!r}: {op} {why}; use onnx or saved-model")
+    looping = [name for name in signatures if ops[name].keys() & LOOPS]
     plain = [name for name in signatures if name not in looping]
     files: dict[str, bytes] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
-    if len(plain) == 1 and not ops[plain[0]] & _TABLES:
+    if len(plain) == 1 and not ops[plain[0]].keys() & _TABLES:
         name = plain[0]
         files["model.tflite"] = _from_frozen(source, signatures[name], {}, configure)
         entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
@@ -147,10 +157,14 @@ def _converted(converter: Any) -> bytes:
             return constant_reshapes(bytes(converter.convert()))
     except Exception as error:
         text = str(error)
+        for words, meaning in _COMPLAINTS.items():
+            if words in text:
+                raise Refused(meaning) from error
         ops = sorted(set(re.findall(r"tf\.([A-Z]\w+) ?(?:op|\()", text)) | set(re.findall(r"^\s*tf\.(\w+) \(", text)))
         flex = re.search(r"Flex ops: ([\w, ]+)", text)
         if flex:
             ops = sorted(x.removeprefix("Flex").strip() for x in flex.group(1).split(","))
+        ops = [op for op in ops if not any(other != op and other.startswith(op) for other in ops)]  # some are cut off
         if ops or "custom" in text.lower():
             raise Refused(
                 f"{', '.join(ops) or 'an op'} has no builtin TFLite kernel (Flex and custom ops run in no runtime "
@@ -170,6 +184,7 @@ def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Ma
 
     parsed = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     graph = parsed.subgraphs[0]
+    _refuse_groups(schema, parsed, graph)
     definition = schema.SignatureDefT()
     definition.signatureKey = key
     definition.subgraphIndex = 0
@@ -177,6 +192,20 @@ def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Ma
     definition.outputs = _tensor_maps(schema, graph, sorted(outputs), graph.outputs, outputs)
     parsed.signatureDefs = [definition]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _refuse_groups(schema: Any, parsed: Any, graph: Any) -> None:
+    """Conv3D in groups converts, and no kernel of LiteRT runs it: its filter [D, H, W, in, out] must take all channels.
+
+    Raises:
+        Refused: there is one.
+    """
+    for operator in graph.operators:
+        if parsed.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.CONV_3D:
+            channels, taken = (graph.tensors[operator.inputs[i]].shape[-1 - i] for i in (0, 1))
+            if channels != taken:
+                name = graph.tensors[operator.outputs[0]].name.decode()
+                raise Refused(f"{name!r}: LiteRT has no Conv3D in groups; use onnx or saved-model")
 
 
 def _tensor_maps(schema: Any, graph: Any, order: list[str], indices: Any, names: Mapping[str, str]) -> list[Any]:

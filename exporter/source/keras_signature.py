@@ -125,10 +125,16 @@ def _structure(functional: Any, *attributes: str) -> Any:
     return next((v for a in attributes if (v := getattr(functional, a, None)) is not None), None)
 
 
-def _leaf_spec(leaf: Any) -> tf.TensorSpec:
+def _leaf_spec(leaf: Any, *, keeps_state: bool) -> tf.TensorSpec:
     if isinstance(leaf, tf.TensorSpec):
         return leaf
-    return tf.TensorSpec((None, *tuple(leaf.shape)[1:]), leaf.dtype)
+    shape = tuple(leaf.shape)
+    # state between calls has one row for each row of the batch, whose size is therefore fixed
+    return tf.TensorSpec(shape if keeps_state else (None, *shape[1:]), leaf.dtype)
+
+
+def _keeps_state(model: keras.Model) -> bool:
+    return any(getattr(layer, "stateful", False) is True for layer in model._flatten_layers())
 
 
 def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> KerasCall:
@@ -151,10 +157,10 @@ def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> 
         names = _names(structure, argument, argument)
     else:
         names = _names(structure, "inputs", "input")
-    leaves = keras.tree.flatten(structure)
+    keeps_state = _keeps_state(model)
+    leaves = [_leaf_spec(leaf, keeps_state=keeps_state) for leaf in keras.tree.flatten(structure)]
     tensor_specs = {
-        name: tf.TensorSpec(_leaf_spec(leaf).shape, _leaf_spec(leaf).dtype, name=name)
-        for name, leaf in zip(names, leaves, strict=True)
+        name: tf.TensorSpec(leaf.shape, leaf.dtype, name=name) for name, leaf in zip(names, leaves, strict=True)
     }
 
     def invoke(**tensors: tf.Tensor) -> Any:

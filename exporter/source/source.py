@@ -21,6 +21,7 @@ from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import NameMap, Signature
 from exporter.selection import Scopes, Traced
+from exporter.source.keras_fixes import fixed_keras
 from exporter.source.scopes import Calls, graph_scopes, producers, recorded
 from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
@@ -53,6 +54,7 @@ class Source:
     examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
     calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
+    unsaved: str = ""  # why Keras cannot save the model
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
     metadata: Mapping[str, Any] = field(default_factory=dict)  # the user's, for formats that carry it
     reloads: bool = False  # the staged Keras file is known to load again
@@ -99,7 +101,7 @@ class Source:
         if key not in self._traces:
             call = self.calls[signature]
             specs = {n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()}
-            with recorded(self.keras_model) as self._calls[key]:
+            with fixed_keras(), recorded(self.keras_model) as self._calls[key]:
                 self._traces[key] = named_function(signature, call.call, specs)
         return self._traces[key]
 
@@ -190,12 +192,18 @@ class Source:
         return self.staging / "names.json"
 
     def stage(self) -> None:
-        """Write what a later process continues from, once: `model.keras`, and `saved_model/` if that may not reload."""
+        """Write what a later process continues from, once.
+
+        That is `model.keras`, if Keras can save the model, and `saved_model/` if the former may not reload.
+        """
         if not self.names_file.exists():
             self.names_file.write_text(json.dumps({n: s.to_json() for n, s in self.signatures.items()}))
         if self.keras_model is not None and not self.keras_file.exists():
-            self.keras_model.save(self.keras_file)
-        if not self.reloads:
+            try:
+                self.keras_model.save(self.keras_file)
+            except Exception as error:  # a layer whose arguments cannot be written; other formats need none of them
+                self.unsaved = first_line(error)
+        if self.unsaved or not self.reloads:
             self._stage_saved_model()
         if self.keras_model is not None and not self.layers_file.exists():
             for name in self.calls:
@@ -229,8 +237,10 @@ def save_saved_model(source: Source, path: Path) -> None:
     """
     module = tf.Module()
     module.source = list(source.trackables)
-    module.raw_variables = list(source.variables)
     signatures = {name: source.concrete(name) for name in source.calls}
+    # those of the graphs too: Keras does not list the state that a recurrent layer keeps between calls
+    found = (*source.variables, *(v for concrete in signatures.values() for v in concrete.graph.variables))
+    module.raw_variables = list({id(v): v for v in found}.values())
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
