@@ -14,6 +14,7 @@ from typing import Any
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats._tfjs_keras_config import WAY_OUT
+from exporter.formats._tfjs_parts import INPUT, Part, Rewrite, Step, elementwise
 from exporter.formats._tfjs_topology import Topology
 from exporter.source.keras2_layers import ACTIVATIONS, SEPARATE, plain, snake
 
@@ -43,8 +44,17 @@ _ERRORS: Mapping[tuple[str, str], Callable[[Any], bool]] = {
     **{(f"Conv{n}D", "groups"): lambda value: value != 1 for n in (1, 2, 3)},
     **{(kind, "activation"): lambda value: snake(value) not in _ACTIVATIONS for kind in SEPARATE},
 }
-# what these become is written by other names, and is the same in TF.js: nothing in inference, and (x > theta) * x
-_REWRITTEN = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "ThresholdedReLU")
+
+
+def _thresholded(part: Part) -> list[Step] | None:
+    found = {name: part.config.get(name) for name in ("threshold", "negative_slope", "max_value")}
+    if not found["threshold"] or found["negative_slope"] or found["max_value"] is not None:
+        return None
+    return [elementwise("ThresholdedReLU", INPUT, theta=found["threshold"])]
+
+
+_THRESHOLDED = Rewrite(("ReLU",), _thresholded, "Keras 3 has it as a ReLU")
+_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _NOT_COMPUTED = ("name", "dtype", "trainable", "layer", "layers", "input_layers", "output_layers")
 
 
@@ -72,13 +82,14 @@ def check(config: Mapping[str, Any], model: Any) -> str:
     if reason:
         return f"TF.js 4.22 cannot run this model itself ({reason}); it was read as Keras 2 means it"
     try:
-        topology = Topology().convert(model)["model_config"]
+        # as it is: what a rewrite would make right is wrong in the file
+        topology = Topology(rewrites=[_THRESHOLDED]).convert(model)["model_config"]
     except Refused as refusal:
         why = str(refusal).removesuffix(f"; {WAY_OUT}")
         raise _differs(why) from refusal
     told = list(_flat(topology))
     for kind, layer in _flat(config):
-        if kind in _REWRITTEN or "hard_sigmoid" in str(layer.get("activation")):
+        if "hard_sigmoid" in str(layer.get("activation")):
             continue
         if not any(other == kind and _agree(layer, said) for other, said in told):
             raise _differs(f"layer {layer.get('name')!r} ({kind}): it has no exact counterpart in Keras")
@@ -109,7 +120,7 @@ def _agree(layer: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
     return all(
         _equal(key, layer[key], value)
         for key, value in said.items()
-        if key in layer and key not in _NOT_COMPUTED and not key.endswith("_initializer")
+        if key in layer and key not in _NOT_COMPUTED and not key.endswith(_TRAINING)
     )
 
 

@@ -66,15 +66,6 @@ DIFFERENT = {
     "relu_slope": "negative_slope",
     "transpose_padded": "output_padding",
 }
-# what TF.js computes as Keras 2 does, and what the writer of layers models does not let through
-UNVERIFIED = {
-    "add_ranks": "rank",
-    "convlstm": "ConvLSTM2D",
-    "convlstm_by_default": "ConvLSTM2D",
-    "layer_norm_axes": "axis=[2, 3]",
-    "lstm_states_fed": "initial_state",
-    "thresholded": "threshold",
-}
 # what a file cannot tell, or nobody has compared
 NOT_RESTORED = {
     "adapted": "weight 'normalization/count' is missing",

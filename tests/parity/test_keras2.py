@@ -121,7 +121,7 @@ def test_a_published_layers_model_means_what_tfjs_computes(name, worker, tmp_pat
     )
     assert isinstance(found, str) == (name in ZOO.NOT_RUN), found
     assert ZOO.NOT_RUN.get(name, "") in str(found)
-    refusal = {**ZOO.DIFFERENT, **ZOO.UNVERIFIED, **ZOO.NOT_RESTORED}.get(name)
+    refusal = {**ZOO.DIFFERENT, **ZOO.NOT_RESTORED}.get(name)
     # strict: a reason that is gone must show
     assert agrees == (name not in ZOO.NOT_RUN and name not in ZOO.DIFFERENT)
     if refusal is not None:

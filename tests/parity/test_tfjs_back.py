@@ -25,13 +25,13 @@ def published(name, tmp_path):
         path.mkdir()
     source = from_keras(FORMATS.build(name), tmp_path / "staging")
     written = write(source, directory, {"shard-size": "1kB"})
-    return source, directory / "model.json", next(iter(written.entries.values())).names
+    return source, directory / "model.json", written
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS.MODELS.ZOO)))
 def test_a_round_trip_is_exact(name, tmp_path):
     try:
-        source, path, _ = published(name, tmp_path)
+        source, path, written = published(name, tmp_path)
     except Refused:
         assert name in FORMATS.MODELS.NOT_IN_LAYERS
         return
@@ -47,12 +47,17 @@ def test_a_round_trip_is_exact(name, tmp_path):
             for s, sig in ((source, old), (again, new))
         ]
         for before, after in zip(old.outputs, new.outputs, strict=True):
-            np.testing.assert_array_equal(results[0][before.name], results[1][after.name])
+            found, expected = results[1][after.name], results[0][before.name]
+            if written.rewrites:  # the same sums in another order
+                assert NODE.distance(found, expected) < 2e-6
+            else:
+                np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint8", "uint16"])
 def test_quantized_weights_are_what_tfjs_decodes(dtype, tmp_path):
-    source, path, names = published("cnn", tmp_path)
+    source, path, written = published("cnn", tmp_path)
+    names = next(iter(written.entries.values())).names
     document = json.loads(path.read_text())
     document["weightsManifest"] = [quantized(document["weightsManifest"][0], dtype, path.parent)]
     path.write_text(json.dumps(document))

@@ -77,11 +77,10 @@ def test_a_model_built_anew_draws_from_the_same_distribution(name, found):
     kernel, drawn = variables[f"{name}/kernel"].numpy().astype(np.float64), said[f"{name}/kernel"]
     spread = float(kernel.std())
     assert drawn["mean"] == pytest.approx(kernel.mean(), abs=0.1 * spread + 1e-6)
-    assert drawn["deviation"] == pytest.approx(spread, rel=0.05, abs=1e-6)
-    if "normal" not in name:  # bounded
-        assert drawn["largest"] == pytest.approx(
-            np.abs(kernel).max(), rel=0.1 if name == "initializer_orthogonal" else 0.02
-        )
+    # of 2,400 numbers and more, drawn anew in every run: six times the deviation of what is compared
+    assert drawn["deviation"] == pytest.approx(spread, rel=0.09, abs=1e-6)
+    if "normal" not in name and "orthogonal" not in name:  # bounded
+        assert drawn["largest"] == pytest.approx(np.abs(kernel).max(), rel=0.02)
 
 
 @pytest.mark.parametrize("name", [*(f"constraint_{n}" for n in CONSTRAINTS), "convolution", "lstm"])

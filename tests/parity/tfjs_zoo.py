@@ -25,8 +25,6 @@ NOT_IN_LAYERS = {
     "group_norm": "UnitNormalization",
 }
 NOT_IN_GRAPH = {"conv3d_transpose": "Conv3DBackpropInputV2"}
-# kernels of TF.js 4.22's wasm backend that compute something else, or that it lacks; right on the cpu backend
-WRONG_IN_WASM = {"conv3d_transpose", "max_pool_3d"}
 
 
 def zoo(build):

@@ -15,7 +15,7 @@ import { TO_INT32 } from './casts.mjs';
 import { Unsupported, WorkerError, packageDirectory, requirePackage, timed, versionsOf } from './runtime.mjs';
 import { diskHandler, dtypeOf, readModelJson, shapeOf } from './tfjs-artifact.mjs';
 import { checkOps, explain } from './tfjs-preflight.mjs';
-import { installWasmKernels } from './wasm-kernels.mjs';
+import { installWasmKernels } from './wasm-kernels/index.mjs';
 
 // wasm has no kernel that makes a complex tensor
 const DTYPES = {
