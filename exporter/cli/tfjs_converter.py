@@ -81,7 +81,7 @@ def command(input_path: str | None, output_path: Path | None, **given: Any) -> i
         _print_versions()
         return 0
     if not input_path or output_path is None:
-        raise UsageError("missing-path", "INPUT_PATH and OUTPUT_PATH are expected", "see --help")
+        raise UsageError("missing-path", "INPUT_PATH and OUTPUT_PATH are expected", _who_took_it(given) or "see --help")
     source, target = _format(given["input_format"], _SOURCES), _target(given)
     if (source, target) not in _pairs():
         raise UsageError(
@@ -96,6 +96,12 @@ def command(input_path: str | None, output_path: Path | None, **given: Any) -> i
     written = _convert(input_path, output_path, recipe, given)
     click.echo(written)
     return 0
+
+
+def _who_took_it(given: Mapping[str, Any]) -> str:
+    """A flag with an optional value takes the path behind it, here as in the published converter."""
+    flags = [f"--{key}" for key, value in given.items() if key.startswith("quantize_") and value not in (None, "*")]
+    return f"{flags[0]} took the word behind it; write {flags[0]}=*" if flags else ""
 
 
 def _format(name: str, known: tuple[str, ...]) -> str:

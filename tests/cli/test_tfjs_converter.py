@@ -82,7 +82,7 @@ def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers
 )
 def test_quantized_weights(converter: Any, start: Path, layers_model: Path, flags: list[str], share: float) -> None:
     out = start / "-".join(flags).replace("*", "").replace("/", "")
-    done = converter("--input_format=tfjs_layers_model", "--output_format=tfjs_layers_model", *flags, layers_model, out)
+    done = converter("--input_format=tfjs_layers_model", "--output_format=tfjs_layers_model", layers_model, out, *flags)
     assert weight_bytes(out / "model.json")[1] / weight_bytes(layers_model)[1] == pytest.approx(share, abs=0.01)
     assert ("is old" in done.err) == ("quantization_bytes" in flags[0])
 
@@ -113,7 +113,8 @@ def test_defaults_are_those_of_the_published_converter(converter: Any, start: Pa
         (["--input_format=kers", "a", "b"], "did you mean 'keras'?"),
         (["--input_format=tf_frozen_model", "a", "b"], "has no signature"),
         (["--input_format=tf_saved_model", "--output_format=keras", "a", "b"], "is not converted to keras"),
-        (["--quantize_uint8", "--quantization_bytes=1", "a", "b"], "give one of them"),
+        (["a", "b", "--quantize_uint8", "--quantization_bytes=1"], "give one of them"),
+        (["--quantize_uint8", "a", "b"], "write --quantize_uint8=*"),
         (["--quantization_bytes=3", "a", "b"], "quantization_bytes"),
         (["--input_format=tfjs_layers_model", "--quantize_uint8=*", "a", "b.h5"], "no weight files"),
         (["--saved_model_tags=train", "a", "b"], "the tag serve only"),
