@@ -116,6 +116,8 @@ def _activation(value: Any, rank: int | None) -> Any:
 
 
 ACTIVATION = Argument(_is_activation, "has no such activation, or another function of that name", write=_activation)
+# TF.js takes every negative axis for the last
+FROM_FRONT = Argument(write=lambda axis, rank: axis if axis == -1 or rank is None else axis % rank)
 SOFTMAX_AXIS = Argument(_is_last_axis_or_several, "computes it along the last axis, or along several")
 LAST_AXIS = Argument(_is_last_axis, "normalizes the last axis only", write=lambda value, rank: -1)
 CHANNELS = only(None, "channels_last", why="is only right with the channels last here")

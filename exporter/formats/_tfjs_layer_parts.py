@@ -82,5 +82,7 @@ def _output_shape(layer: Any, call: Call, shapes: Sequence[Shape]) -> Shape:
 
 def variables_of(layer: Any) -> dict[str, Array]:
     """The arrays of a layer by the last part of the variable's path; what only noise needs is left out."""
-    weights = [v for v in getattr(layer, "weights", ()) if "seed_generator" not in v.path]
+    if not hasattr(layer, "get_weights"):  # an operation, whose weights may be an argument
+        return {}
+    weights = [v for v in layer.weights if "seed_generator" not in v.path]
     return {v.path.split("/")[-1]: v.numpy() for v in weights}

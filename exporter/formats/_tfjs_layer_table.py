@@ -17,6 +17,7 @@ from exporter.formats._tfjs_arguments import (
     CHANNELS,
     CONSTRAINT,
     DROP,
+    FROM_FRONT,
     GROUPS,
     INITIALIZER,
     KEEP,
@@ -224,6 +225,6 @@ LAYERS: Mapping[str, Layer] = {
     # several inputs
     **{name: Layer(integers=True, mixed=True) for name in ("Add", "Multiply", "Maximum", "Minimum")},
     "Average": Layer(),
-    "Concatenate": Layer({"axis": KEEP}, integers=True),
+    "Concatenate": Layer({"axis": FROM_FRONT}, integers=True),
     "Dot": Layer({"axes": KEEP, "normalize": KEEP}, integers=True, ranks=(2, 3)),
 }

@@ -8,7 +8,7 @@ Every refusal happens here, before a file is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from exporter.formats._tfjs_keras_config import (
@@ -58,7 +58,11 @@ class Topology:
         layers = {op.name: op for op in graph.operations}
         for layer in layers.values():
             self._writer.check_class(layer)  # refuses unknown classes before Keras is asked to serialize them
-        config = json.loads(graph.to_json())["config"]
+        try:
+            config = json.loads(graph.to_json())["config"]
+        except NotImplementedError:
+            self._refuse_indescribable(layers.values())
+            raise
         entries = {entry["name"]: entry for entry in config["layers"]}
         outputs = end_references(config["output_layers"], layers)
         nodes = {name: entry["inbound_nodes"] for name, entry in entries.items()}
@@ -96,6 +100,14 @@ class Topology:
                 "output_layers": ends,
             },
         }
+
+    def _refuse_indescribable(self, operations: Iterable[Any]) -> None:
+        """Operations of keras.ops that hold functions or other objects: loops, for one."""
+        for operation in operations:
+            try:
+                operation.get_config()
+            except NotImplementedError:
+                self._refuse(operation, "it is not a Keras layer, and Keras has no configuration of it")
 
     def _nested(self, model: Any) -> dict[str, Any]:
         return self._model(model, self._name(model.name))

@@ -78,7 +78,8 @@ def _unrolled(source: Source) -> Unrolled:
         example = source.examples.get(name, {}).get(spec.name)
         if spec.shape is None or example is None:
             raise Refused(f"nothing tells how many steps input {spec.name!r} is to be unrolled to; give --inputs")
-        shape = (spec.shape[0], *(d if d is not None else n for d, n in zip(spec.shape[1:], example[1:], strict=True)))
+        steps = (n if d is None else d for d, n in zip(spec.shape[1:], example.shape[1:], strict=True))
+        shape = (spec.shape[0], *steps)
         if shape != spec.shape:
             pinned[spec.name] = shape
     other = from_keras(_without_loops(source.keras_model, pinned), source.staging)

@@ -39,23 +39,13 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
 
 def probe(source: Source, signature: Signature) -> Tensors:
-    """Zero inputs of the example shapes, or of 1 wherever a dimension is dynamic and no example is known.
-
-    Ones in place of zeros where the source itself cannot run those: integers that something is divided by.
-    """
-    from exporter.errors import SourceError
+    """The first row of the example inputs; without any, zeros in the declared shapes, 1 for what is dynamic."""
     from exporter.tensors import zeros
 
-    examples = source.examples.get(signature.name, {})
-    shapes = {
-        s.name: examples.get(s.name) or tuple(1 if d is None else d for d in s.shape or ()) for s in signature.inputs
-    }
-    inputs = {s.name: zeros(s.dtype, shapes[s.name]) for s in signature.inputs}
-    try:
-        source.reference(signature.name, inputs)
-    except SourceError:
-        return {n: a + a.dtype.type(1) if a.dtype.kind in "iuf" else a for n, a in inputs.items()}
-    return inputs
+    examples = source.examples.get(signature.name)
+    if examples is None:
+        return {s.name: zeros(s.dtype, tuple(1 if d is None else d for d in s.shape or ())) for s in signature.inputs}
+    return {s.name: examples[s.name][:1] if signature.batched else examples[s.name] for s in signature.inputs}
 
 
 def session_gate(directory: Path, signature: Signature, inputs: Tensors) -> None:

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from exporter.formats import Format, Refused, Written
 from exporter.formats._quantization import need_float32
 from exporter.formats._tflite_reshape import constant_reshapes
 from exporter.model import Entry, NameMap, Signature
 from exporter.selection import Traced
+from exporter.tensors import Tensors
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
@@ -107,6 +110,8 @@ def convert(source: Source, configure: Configure) -> Converted:
             entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
     for name in looping:
         pinned = _pin(signatures[name], source.examples.get(name, {}))
+        if pinned:
+            _refuse_dependent_rows(source, signatures[name])
         file = "model.tflite" if len(signatures) == 1 else f"{name}.tflite"
         files[file] = _from_frozen(source, signatures[name], pinned, configure)
         entries[name] = Entry(file, name, NameMap.identity(signatures[name]), pinned)
@@ -116,7 +121,24 @@ def convert(source: Source, configure: Configure) -> Converted:
     return Converted(files, ordered, tuple(rewrites), lambda name: source.traced(name, entries[name].pinned or None))
 
 
-def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
+def _refuse_dependent_rows(source: Source, signature: Signature) -> None:
+    """Raise `Refused` where a row of the examples gives something else alone: a loop that all rows end together."""
+    examples = {n: a[:2] for n, a in source.examples.get(signature.name, {}).items()}
+    if not signature.batched or not examples:
+        return
+    together = source.reference(signature.name, examples)
+    alone = source.reference(signature.name, {n: a[:1] for n, a in examples.items()})
+    for name, one in alone.items():
+        first = together[name][:1]
+        same = np.array_equal(first, one) if one.dtype.kind not in "fc" else np.allclose(first, one, 1e-3, 1e-5)
+        if not same:
+            raise Refused(
+                f"output {name!r} of signature {signature.name!r}: a row depends on the other rows of its batch, and "
+                "loops need one static size in TFLite, here a batch of 1; use onnx or saved-model"
+            )
+
+
+def _pin(signature: Signature, examples: Tensors) -> dict[str, tuple[int | None, ...]]:
     """Static input shapes: batch 1, and every other dynamic dimension as in the example inputs."""
     pinned: dict[str, tuple[int | None, ...]] = {}
     for spec in signature.inputs:
@@ -130,9 +152,9 @@ def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[
                 f"input {spec.name!r} {list(spec.shape)} feeds a loop, which TFLite needs in one static size, and no "
                 "example input tells which; give --inputs"
             )
-        batch = 1 if signature.batched else example[0]
+        batch = 1 if signature.batched else example.shape[0]
         pinned[spec.name] = tuple(
-            d if d is not None else (batch if i == 0 else example[i]) for i, d in enumerate(spec.shape)
+            d if d is not None else (batch if i == 0 else example.shape[i]) for i, d in enumerate(spec.shape)
         )
     return pinned
 

@@ -51,7 +51,7 @@ class Source:
     no_keras: str = "the source is not a Keras model (a SavedModel or tf.Module has no Keras configuration)"
     needs_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    examples: Mapping[str, Tensors] = field(default_factory=dict)  # inputs that the source can run, by signature
     calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
     unsaved: str = ""  # why Keras cannot save the model
@@ -159,9 +159,18 @@ class Source:
     def reference(self, signature: str, inputs: Tensors) -> Tensors:
         """The source's own outputs, eager on the CPU, in inference mode and in their own dtypes.
 
+        Where a layer of Keras computes other dtypes eagerly than in `predict` (Resizing of bytes), it is `predict`'s.
+
         Raises:
             SourceError: the model itself cannot run these inputs.
         """
+        found = self._computed(signature, inputs, self.calls[signature].call)
+        declared = {s.name: s.dtype for s in self.signatures[signature].outputs}
+        if any(array.dtype.kind in "fiub" and array.dtype != declared[name] for name, array in found.items()):
+            return self._computed(signature, inputs, self.concrete(signature))
+        return found
+
+    def _computed(self, signature: str, inputs: Tensors, compute: Callable[..., Mapping[str, Any]]) -> Tensors:
         call = self.calls[signature]
         # every case starts from the state the source was opened with
         state = (
@@ -170,7 +179,7 @@ class Source:
         try:
             with tf.device("/CPU:0"):
                 tensors = {n: tf.constant(inputs[n], s.dtype) for n, s in call.specs.items()}
-                results = call.call(**tensors)
+                results = compute(**tensors)
         except Exception as error:
             raise SourceError(
                 "reference",

@@ -103,11 +103,9 @@ class SourceHandler:
             raise Unsupported(str(refusal)) from refusal
 
     def _prepared(self, request: Mapping[str, Any]) -> Source:
-        """The source with what a request brings: shapes of inputs, and rows to measure activations on."""
+        """The source with what a request brings: example inputs, and rows to measure activations on."""
         source = self._opened()
-        source.examples = {
-            s: {n: tuple(shape) for n, shape in inputs.items()} for s, inputs in request["examples"].items()
-        }
+        source.examples = {s: tensors.load(path) for s, path in request["examples"].items()}
         source.calibration = {s: tensors.load(path) for s, path in request["calibration"].items()}
         return source
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from exporter.formats._tfjs_parts import Part, Rewrite, Shape, Step, permute
+from exporter.formats._tfjs_parts import Part, Rewrite, Shape, Step, permute, reshape, static
 
 # TF.js is right with the channels first in most others. Conv1D, Conv2D and SeparableConv stay refused: with the
 # channels first and a bias, Keras 3.15 itself computes something else eagerly than traced, on the CPU.
@@ -49,6 +50,17 @@ def _along_the_last(part: Part) -> Sequence[Step] | None:
     return [front, inner, replace(permute(front.output, back), output=part.output)]
 
 
+def _flat_volume(part: Part) -> Sequence[Step] | None:
+    """BatchNormalization of volumes along the last axis, which TF.js implements up to rank 4."""
+    axes = part.config["axis"] if isinstance(part.config["axis"], list) else [part.config["axis"]]
+    if part.rank <= 4 or [axis % part.rank for axis in axes] != [part.rank - 1]:
+        return None
+    shape = part.inputs[0]
+    front = static(shape[1:-1], "TF.js normalizes up to rank 4, and its input is dynamic")
+    inner = Step(part.kind, {**part.config, "axis": -1}, variables=part.variables)
+    return [reshape((shape[0], math.prod(front), shape[-1])), inner, reshape(part.output)]
+
+
 def _axes_from_the_front(part: Part) -> Sequence[Step] | None:
     axes = part.config["axes"]
     if not isinstance(axes, list) or min(axes) >= 0:
@@ -60,5 +72,6 @@ def _axes_from_the_front(part: Part) -> Sequence[Step] | None:
 REWRITES = (
     Rewrite((*_LAST_ONLY, "UpSampling2D"), _channels_last, "the channels are moved to the end"),
     Rewrite(("BatchNormalization", "Softmax"), _along_the_last, "its axis is moved to the end"),
+    Rewrite(("BatchNormalization",), _flat_volume, "TF.js normalizes up to rank 4, so its input is flattened"),
     Rewrite(("Dot",), _axes_from_the_front, "its axes are counted from the front, as TF.js checks them"),
 )

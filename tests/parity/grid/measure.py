@@ -109,8 +109,8 @@ class Lane:
         opened = self._facts
         (signature,) = (Signature.from_json(s) for s in opened["signatures"])
         cases = [self._case(root, signature, case, inputs) for case, inputs in grid().cases(row).items()]
-        shapes = {n: list(a.shape) for n, a in next(iter(grid().cases(row).values())).items()}
-        artifacts = [self._written(name, root, recipe, {signature.name: shapes}) for recipe in recipes()]
+        examples = {signature.name: str(root / cases[0].inputs)}
+        artifacts = [self._written(name, root, recipe, examples) for recipe in recipes()]
         return Bundle(
             root=root,
             source={"stateful": opened["facts"]["stateful"]},
