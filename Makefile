@@ -8,10 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JS := runtimes/js
+UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -46,7 +47,18 @@ test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newes
 	$(PYTEST) tests/wheel/test_build.py
 
 test-quantization: workers ## every reference model in every quantized recipe and runtime; damaged files; layers that stay float; metrics
-	$(PYTEST) tests/parity tests/formats -m matrix
+	$(PYTEST) tests/parity tests/formats --ignore=tests/parity/grid -m matrix
+
+test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
+	$(PYTEST) tests/parity/grid
+
+upstream: $(UPSTREAM)/.ready ## the published TF.js converter in an environment of its own: 3 GB, Python 3.11 or 3.12
+
+test-upstream: setup upstream ## the published TF.js converter and ours on the same models, in TF.js; docs/upstream.md
+	$(PYTEST) tests/upstream
+
+upstream-page: setup upstream ## regenerate docs/upstream.md from a real run
+	$(BIN)/python tools/upstream_page.py
 
 soak: workers ## native memory of each engine of the JVM over 100,000 batches: minutes
 	$(BIN)/python tools/jvm.py mvn --quiet --projects=tensorflow,onnxruntime,tflite --also-make \
@@ -74,7 +86,7 @@ setup: $(READY) $(JS_READY)
 workers: setup ## build the JVM workers; installs a missing JDK or Maven as root on Debian
 	$(BIN)/python tools/jvm.py build
 
-$(READY): requirements.lock requirements-node.lock pyproject.toml tools/setup.py
+$(READY): requirements.lock requirements-node.lock requirements-keras2.lock pyproject.toml tools/setup.py
 	$(PYTHON) tools/setup.py $(VENV)
 	touch $@
 
@@ -82,15 +94,22 @@ $(JS_READY): $(READY) $(JS)/package.json $(JS)/package-lock.json
 	$(BIN)/python tools/npm.py ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
+$(UPSTREAM)/.ready: requirements-upstream.lock tools/upstream.py
+	$(PYTHON) tools/upstream.py $(UPSTREAM)
+	touch $@
+
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel
 
-bench: setup ## ratios against the upstream tools, one run
+bench: setup upstream ## ratios against the upstream tools, one run
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/tfjs.py
 
 readme: setup ## regenerate the tables in README.md from real runs
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/quantization.py
+	$(BIN)/python tools/tfjs.py
+	$(BIN)/python tools/support.py
 
 clean: ## remove what the targets made, except downloads
 	rm -rf build dist $(VENV) $(JS)/node_modules runtimes/jvm/*/target .mypy_cache .ruff_cache .pytest_cache

@@ -3,9 +3,9 @@
 usage: python benchmarks/convert.py [MODEL …]        default: digits-cnn mobilenet-v2
 
 Both sides run on this machine in one go; what counts is the ratio. Upstream: Keras' own save and export,
-tf2onnx.convert and TFLiteConverter (the published TF.js converter needs an environment of its own and is left out, so
-the upstream side writes five float formats and ours seven), and four quantized TFLite variants on both sides,
-calibrated on the same rows.
+tf2onnx.convert and TFLiteConverter (the published TF.js converter needs an environment of its own and has a benchmark
+of its own, tfjs.py, so the upstream side writes five float formats and ours seven), and four quantized TFLite variants
+on both sides, calibrated on the same rows.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 FLOAT = ("keras", "h5", "saved-model", "tflite", "onnx", "tfjs-graph", "tfjs-layers")
 UPSTREAM = {
@@ -71,8 +72,16 @@ np.savez(OUT + '/rows.npz', **{name: array[:256] for name, array in rows.items()
 """
 
 
-def timed(command: list[str]) -> tuple[float, int]:
-    """Seconds and the largest resident memory in bytes of one command (Linux counts it in units of 1024)."""
+class Took(NamedTuple):
+    """What one command took: seconds on the clock and of all processors, and its largest resident memory in bytes."""
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+def timed(command: list[str]) -> Took:
+    """Run a command and its children. Exits with the end of its log where it fails."""
     with tempfile.TemporaryFile() as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
@@ -82,7 +91,8 @@ def timed(command: list[str]) -> tuple[float, int]:
         if child.returncode:
             log.seek(0)
             sys.exit(f"{' '.join(command)[:200]} failed:\n{log.read().decode(errors='replace')[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024
+    # Linux counts memory in units of 1024
+    return Took(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def main(models: list[str]) -> None:
@@ -94,19 +104,22 @@ def main(models: list[str]) -> None:
             chosen = [word for recipe in (*FLOAT, *QUANTIZED) for word in ("--to", recipe)]
             bundle = Path(scratch) / "bundle"
             options = ["--calibration", f"{scratch}/rows.npz", "--no-verify", "-q", *chosen]
-            ours, _ = timed([sys.executable, "-m", "exporter", "convert", str(source), "-o", str(bundle), *options])
+            ours = timed(
+                [sys.executable, "-m", "exporter", "convert", str(source), "-o", str(bundle), *options]
+            ).seconds
             peak = json.loads((bundle / "bundle.json").read_text())["source"]["peak_bytes"]  # of the source worker
             theirs = {}
             for what, code in UPSTREAM.items():
                 program = f"SOURCE, OUT = {str(source)!r}, {scratch!r}\n{code}"
                 theirs[what] = timed([sys.executable, "-c", program])
-        total = sum(seconds for seconds, _ in theirs.values())
-        upstream_peak = max(peak for _, peak in theirs.values())
+        total = sum(took.seconds for took in theirs.values())
+        upstream_peak = max(took.peak for took in theirs.values())
         count = len(FLOAT) + len(QUANTIZED)
         print(f"{name}: exporter, {count} recipes and references, one process: {ours:.1f} s, peak {peak / 1e6:.0f} MB")
         print(
             f"{name}: upstream, {len(theirs)} formats, one process each: {total:.1f} s "
-            f"({', '.join(f'{k} {v[0]:.1f}' for k, v in theirs.items())}), largest peak {upstream_peak / 1e6:.0f} MB"
+            f"({', '.join(f'{k} {took.seconds:.1f}' for k, took in theirs.items())}), "
+            f"largest peak {upstream_peak / 1e6:.0f} MB"
         )
         print(f"{name}: ratio {total / ours:.1f}")
 

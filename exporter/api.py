@@ -15,7 +15,7 @@ from exporter.bundle import Bundle, building, publish, write_bytes, write_json
 from exporter.conversion import write_bundle
 from exporter.convert_options import ConvertOptions
 from exporter.errors import UsageError
-from exporter.formats.registry import choose_recipes, family_of, is_quantized, parse_recipe
+from exporter.formats.registry import check_metadata, choose_recipes, family_of, is_quantized, parse_recipe
 from exporter.inputs import check_inputs_name
 from exporter.layerwise import Sensitivity
 from exporter.model import Json, Signature, TensorSpec, Tolerance
@@ -81,6 +81,7 @@ def convert(
             "--keep-float is given, and no recipe quantizes",
             "name one with --to, for example --to tflite-int8 (exporter formats lists them)",
         )
+    check_metadata(options.metadata, [recipe for recipe, _ in recipes])
     began = time.monotonic()
     with building(destination) as work:
         bundle = write_bundle(

@@ -23,7 +23,7 @@ from exporter.inputs import is_function, read_inputs, read_labelled
 from exporter.model import Artifact, Case, Entry, Evaluation, Json, Recipe, Signature
 from exporter.parity.cases import CaseInputs, check_ranges, fit, make_cases
 from exporter.parity.environment import cpu
-from exporter.protocol.client import NotSupported, RemoteError
+from exporter.protocol.client import NotSupported, Ok, RemoteError
 from exporter.selection import chosen
 from exporter.source_session import SourceSession, disk_full, worker_calibration
 from exporter.source_spec import SourceSpec
@@ -74,7 +74,7 @@ class Converter:
             "sensitivity",
             format=recipe.format,
             options=resolved_options(recipe),
-            examples={s: {n: list(a.shape) for n, a in rows.items()} for s, rows in inputs.items()},
+            examples=files,
             calibration=self._calibration_files,
             inputs=files,
         )
@@ -240,35 +240,18 @@ class Converter:
             "examples": examples,
             "calibration": self._calibration_files,
             "keep_float": list(self._keep_float),
+            "metadata": dict(self._options.metadata),
         }
         began = time.monotonic()
+        reply: Ok | NotSupported | RemoteError | WorkerFailure
         try:
             reply = self.source.write(fields, needs_model=format_named(recipe.format).needs_model)
         except WorkerFailure as failure:
-            words = last_words(failure.tail) if failure.stage == "crash" else ""
-            reason = failure.message + (f" ({words})" if words else "")
-            return self._discard(directory, Artifact(recipe, "failed", reason, failure.code, explicit))
-        seconds = time.monotonic() - began
-        if isinstance(reply, NotSupported):
-            return self._discard(directory, Artifact(recipe, "refused", reply.reason, "refused", explicit))
-        if isinstance(reply, RemoteError):
-            if reply.code == "disk-full":
-                raise disk_full(f"writing {recipe.id}", reply.message)
-            return self._discard(directory, Artifact(recipe, "failed", reply.message, reply.code, explicit))
-        value = reply.value
-        return Artifact(
-            recipe=recipe,
-            status="written",
-            explicit=explicit,
-            entries={k: Entry.from_json(e) for k, e in value["entries"].items()},
-            unavailable=value["unavailable"],
-            rewrites=tuple(value["rewrites"]),
-            versions=value["versions"],
-            needs_code=tuple(value["needs_code"]),
-            quantization=value["quantization"],
-            seconds=seconds,
-            bytes=sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()),
-        )
+            reply = failure
+        if isinstance(reply, RemoteError) and reply.code == "disk-full":
+            raise disk_full(f"writing {recipe.id}", reply.message)
+        artifact = artifact_of(recipe, reply, directory, time.monotonic() - began, explicit=explicit)
+        return artifact if artifact.status == "written" else self._discard(directory, artifact)
 
     def expect(self, artifact: Artifact, cases: Iterable[Case]) -> Artifact:
         """Store what a quantized artifact should hold, and give besides the source's outputs.
@@ -318,13 +301,44 @@ class Converter:
         return artifact
 
 
+def artifact_of(
+    recipe: Recipe,
+    reply: Ok | NotSupported | RemoteError | WorkerFailure,
+    directory: Path,
+    seconds: float = 0.0,
+    *,
+    explicit: bool,
+) -> Artifact:
+    """What became of a recipe, by what the source worker answered after `seconds`, or how it ended."""
+    if isinstance(reply, WorkerFailure):
+        words = last_words(reply.tail) if reply.stage == "crash" else ""
+        reason = reply.message + (f" ({words})" if words else "")
+        return Artifact(recipe, "failed", reason, reply.code, explicit)
+    if isinstance(reply, NotSupported):
+        return Artifact(recipe, "refused", reply.reason, "refused", explicit)
+    if isinstance(reply, RemoteError):
+        return Artifact(recipe, "failed", reply.message, reply.code, explicit)
+    value = reply.value
+    return Artifact(
+        recipe=recipe,
+        status="written",
+        explicit=explicit,
+        entries={k: Entry.from_json(e) for k, e in value["entries"].items()},
+        unavailable=value["unavailable"],
+        rewrites=tuple(value["rewrites"]),
+        versions=value["versions"],
+        needs_code=tuple(value["needs_code"]),
+        quantization=value["quantization"],
+        seconds=seconds,
+        bytes=sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()),
+    )
+
+
 def _examples(cases: Iterable[Case], root: Path) -> Json:
-    """Signature -> input -> a concrete shape that occurs in its first case."""
+    """Signature -> the file with the inputs of its first case."""
     out: Json = {}
     for case in cases:
-        if case.signature not in out:
-            arrays = tensors.load(root / case.inputs)
-            out[case.signature] = {n: list(a.shape) for n, a in arrays.items()}
+        out.setdefault(case.signature, str(root / case.inputs))
     return out
 
 

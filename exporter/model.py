@@ -6,6 +6,7 @@ can share one vocabulary without paying for TensorFlow or NumPy.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -105,8 +106,13 @@ class Recipe:
 
     @property
     def directory(self) -> str:
-        """`id` with every character that is special in some file system, URL or shell replaced."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.id)
+        """`id` with every character that is special in some file system, URL or shell replaced.
+
+        Where those are more than what separates options, a digest tells recipes apart that differ in nothing else.
+        """
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", self.id)
+        special = re.search(r"[^A-Za-z0-9._:,=-]", self.id)
+        return f"{plain}-{hashlib.sha256(self.id.encode()).hexdigest()[:8]}" if special else plain
 
     def option(self, key: str, default: str) -> str:
         return dict(self.options).get(key, default)

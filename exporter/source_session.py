@@ -64,7 +64,7 @@ class SourceSession:
             return
         if self._spec.kind == "keras":
             _check_keras_file(self._spec.path, self._options)
-        self._worker = WorkerSession(self._log, self._scratch, self._timeout)
+        self._worker = self._new_worker()
         self.versions = self.ask("hello", protocol=1, runtime="source")["versions"]
         self._describe(self.ask("open", spec=self._spec_json(), staging=str(self.staging)))
 
@@ -169,8 +169,15 @@ class SourceSession:
             "custom": str(self._options.custom) if self._options.custom else None,
             "module": str(module) if module else None,
         }
-        self._worker = WorkerSession(self._log, self._scratch, self._timeout)
+        self._worker = self._new_worker()
         self._ask_worker("open", spec=spec, staging=str(self.staging))
+
+    def _new_worker(self) -> WorkerSession:
+        options = self._options
+        given = [options.inputs, options.calibration, options.evaluation]
+        functions = [one for one in given if isinstance(one, str) and is_function(one)]
+        runs_code = self._spec.kind in ("reference", "callable") or options.custom is not None or bool(functions)
+        return WorkerSession(self._log, self._scratch, self._timeout, runs_code=runs_code)
 
     def drop_worker(self) -> None:
         """End a worker that is in no known state; the next request starts another."""
@@ -218,8 +225,6 @@ def _evaluation_json(options: ConvertOptions) -> Json | None:
 
 def _check_keras_file(path: Path, options: ConvertOptions) -> None:
     """Refuse a broken file before TensorFlow is started; classes of --custom are only known there."""
-    from exporter.source.keras_file import check_classes, keras_config
+    from exporter.source.keras_file import check_file
 
-    config = keras_config(path)
-    if options.custom is None:
-        check_classes(path, config, {})
+    check_file(path, {} if options.custom is None else None)

@@ -41,6 +41,8 @@ def parse_source(text: str) -> SourceSpec:
         return SourceSpec("callable", Path(file).absolute(), function, text, function)
     if path.is_dir():
         return _directory(path, text)
+    if path.suffix == ".json" and path.is_file():
+        return _tfjs(path, text)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         if not path.exists():
             raise missing_path(path, "file")
@@ -51,12 +53,15 @@ def parse_source(text: str) -> SourceSpec:
         raise UsageError("bad-source", f"{path} is a module", f"name its callable: {path}:build")
     if path.exists():
         raise SourceError(
-            "unknown-kind", f"{path} is not a kind of source", "give a .keras or .h5 file, or a SavedModel directory"
+            "unknown-kind",
+            f"{path} is not a kind of source",
+            "give a .keras or .h5 file, a SavedModel directory, or the model.json of a TF.js layers model",
         )
     raise UsageError(
         "unknown-source",
         f"there is no file and no reference model {text!r}{did_you_mean(text, reference.names())}",
-        "give a .keras or .h5 file, a SavedModel directory, module.py:callable, or a name from exporter models",
+        "give a .keras or .h5 file, a SavedModel or TF.js layers directory, module.py:callable, or a name from "
+        "exporter models",
     )
 
 
@@ -65,8 +70,17 @@ def _directory(path: Path, text: str) -> SourceSpec:
         return SourceSpec("saved-model", path.absolute(), path.absolute().name, text)
     if (path / "bundle.json").is_file():
         raise UsageError("bad-source", f"{path} is a bundle, not a source", f"run exporter verify {path}")
+    if (path / "model.json").is_file():
+        return _tfjs(path / "model.json", text)
     inner = sorted(p.parent for p in path.glob("*/saved_model.pb"))
     found = f"; {inner[-1]} has one" if inner else ""
     raise SourceError(
         "not-a-saved-model", f"{path} has no saved_model.pb", f"give the directory that holds saved_model.pb{found}"
     )
+
+
+def _tfjs(path: Path, text: str) -> SourceSpec:
+    from exporter.source.tfjs_document import read_document
+
+    read_document(path)
+    return SourceSpec("tfjs", path.absolute(), path.absolute().parent.name, text)

@@ -17,10 +17,14 @@ from exporter.text import last_words
 
 
 class WorkerSession:
-    """The source in a process of its own. Its temporary files go to `scratch`: a killed process removes none."""
+    """The source in a process of its own. Its temporary files go to `scratch`: a killed process removes none.
 
-    def __init__(self, log: Path, scratch: Path, timeout: float) -> None:
+    `runs_code` says whether code of the user can run in it; without, it starts a second earlier.
+    """
+
+    def __init__(self, log: Path, scratch: Path, timeout: float, *, runs_code: bool) -> None:
         argv = [sys.executable, "-X", "faulthandler", "-m", "exporter.workers.source"]
+        argv += [] if runs_code else ["--files-only"]
         self._client = Client(argv, log, {"TMPDIR": str(scratch)})
         self._timeout = timeout
 

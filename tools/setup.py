@@ -59,6 +59,8 @@ def main(venv: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "-r", str(TOP / "requirements.lock")], check=True)
+    # it asks for the distribution tensorflow, which would land in the directory of tensorflow-cpu
+    subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(TOP / "requirements-keras2.lock")], check=True)
     if not system_node():
         subprocess.run([*pip, "--require-hashes", "-r", str(TOP / "requirements-node.lock")], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(TOP)], check=True)

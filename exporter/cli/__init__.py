@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+from typing import NoReturn
 
 import click
 
@@ -107,6 +108,11 @@ def _fail_usage(error: click.ClickException) -> None:
 
 def main() -> None:
     """Entry point of the `exporter` script."""
+    run_command(group)
+
+
+def run_command(command: click.Command) -> NoReturn:
+    """Run a command with the process' own arguments; every error is one clear message and an exit status."""
     if sys.platform == "win32":
         sys.exit("exporter runs on Linux and macOS; on Windows use WSL")
     # closed by a shell (>&-) or a daemon: Python then has no stream at all, and printing would be an error
@@ -115,7 +121,7 @@ def main() -> None:
     _signals.catch()
     debug = "--debug" in sys.argv
     try:
-        status = group.main(standalone_mode=False)
+        status = command.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

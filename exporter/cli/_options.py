@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,6 +88,41 @@ def _tolerances(ctx: click.Context, param: click.Parameter, values: tuple[str, .
 def _words_per_output(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     return {name: word for name, _, word in (value.rpartition(":") for value in values)}
 
+
+def read_metadata(values: Iterable[str]) -> dict[str, Any]:
+    """JSON values of KEY:FILE pairs, by key. Raises `click.BadParameter`."""
+    import json
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    out: dict[str, Any] = {}
+    for value in values:
+        key, _, path = value.partition(":")
+        if not key or not path:
+            raise click.BadParameter(f"{value!r}: expected KEY:FILE, for example labels:labels.json")
+        if key in out:
+            raise click.BadParameter(f"{value!r}: the key {key!r} is given twice")
+        try:
+            out[key] = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
+        except OSError as error:
+            raise click.BadParameter(f"{value!r}: {path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}: {path} is not JSON: {error}") from None
+    return out
+
+
+def _metadata(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    return read_metadata(values)
+
+
+metadata_option = click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY:FILE",
+    callback=_metadata,
+    help="JSON for the userDefinedMetadata of TF.js files, under a key. Repeatable.",
+)
 
 tolerance_options = _apply(
     [

@@ -25,6 +25,7 @@ from exporter.cli import _output as output
     metavar="GLOB",
     help="Layers of these names stay float in quantized recipes. Repeatable.",
 )
+@options.metadata_option
 @options.case_options
 @options.calibration_options
 @options.evaluation_options
@@ -34,7 +35,8 @@ from exporter.cli import _output as output
 def command(source: str, to: tuple[str, ...], **given: Any) -> int:
     """Convert SOURCE to every format, run every artifact in every runtime, and compare.
 
-    SOURCE is a reference model's name, a .keras or .h5 file, a SavedModel directory, or path/to/module.py:callable.
+    SOURCE is a reference model's name, a .keras or .h5 file, a SavedModel or TF.js layers directory, or
+    path/to/module.py:callable.
     RECIPE is a format (tflite) or format:key=value,… (tfjs-graph:shard-size=1MiB).
     """
     return _convert(source, to, given)

@@ -72,6 +72,10 @@ class Format:
     data. `expected` computes what else than the reference the outputs of a quantized artifact are compared with:
     those of the float model with its weights, those of the reference kernels. `weights` gives the source's weights
     by the names that they have in the file of an entry. `sensitivity` measures what each layer loses in integers.
+    `quantized_by` names the option by which a recipe of a float format is a quantized one, and `variants` are options
+    of recipes that are written by `--to all` besides the one without; `check(options)` raises
+    ValueError for options that do not go together. Files with `reserved_metadata` carry metadata of the user, under
+    other keys than those.
     """
 
     name: str
@@ -86,6 +90,10 @@ class Format:
     expected: Expecter | None = None
     weights: Weigher | None = None
     sensitivity: Sensor | None = None
+    quantized_by: str = ""
+    variants: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, str]], None] | None = None
+    reserved_metadata: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.family:

@@ -14,11 +14,13 @@ import numpy as np
 from exporter.formats._tfjs_graphdef import GraphDef, NodeDef, node_of
 from exporter.formats._tfjs_ops import FUSABLE_ACTIVATIONS
 
-_FUSED_OP = {
+FUSED_OP = {
     "Conv2D": "_FusedConv2D",
     "DepthwiseConv2dNative": "FusedDepthwiseConv2dNative",
     "MatMul": "_FusedMatMul",
 }
+
+_FOLDED = "/folded"
 
 
 def _fusible(product: NodeDef) -> bool:
@@ -27,7 +29,7 @@ def _fusible(product: NodeDef) -> bool:
     With a transposed operand the wasm backend (4.22) does not: it adds element i*columns+j of the bias, clamped to the
     last, where it should add element j, so every row but the first is wrong.
     """
-    if product.op not in _FUSED_OP or product.attr["T"].type != 1:
+    if product.op not in FUSED_OP or product.attr["T"].type != 1:
         return False
     return product.op != "MatMul" or not (product.attr["transpose_a"].b or product.attr["transpose_b"].b)
 
@@ -55,10 +57,10 @@ def fold_constants(graph_def: GraphDef) -> GraphDef:
                 break
             # constants may be shared: these are new, and the old ones go if nothing else reads them
             if step.op == "Mul":
-                product.input[1] = _constant(nodes, graph_def, f"{step.name}/kernel", _scaled(product, nodes, values))
+                product.input[1] = _folded(nodes, graph_def, product.input[1], _scaled(product, nodes, values))
             if bias is not None:
                 shifted = old * values if step.op == "Mul" else old + values
-                bias.input[1] = _constant(nodes, graph_def, f"{step.name}/bias", shifted)
+                bias.input[1] = _folded(nodes, graph_def, bias.input[1], shifted)
             # the step takes the place of what it is folded into, so that its own readers need no change
             consumers[last.name] = []
             gone.add(last.name)
@@ -95,9 +97,9 @@ def fuse(graph_def: GraphDef) -> GraphDef:
             target, operations = last, ["BiasAdd", last.op]
         fused = type(product)()
         fused.CopyFrom(product)
-        fused.op = _FUSED_OP[product.op]
+        fused.op = FUSED_OP[product.op]
         vector = len(bias.attr["value"].tensor.tensor_shape.dim) == 1
-        fused.input.append(bias.name if vector else _constant(nodes, graph_def, f"{target.name}/bias", values))
+        fused.input.append(bias.name if vector else _folded(nodes, graph_def, bias.name, values))
         fused.attr["num_args"].i = 1
         fused.attr["fused_ops"].list.s.extend(o.encode() for o in operations)
         if target.op == "LeakyRelu":
@@ -131,6 +133,14 @@ def _without(graph_def: GraphDef, gone: Container[str]) -> GraphDef:
 def _other(node: NodeDef, known: NodeDef, nodes: Mapping[str, NodeDef]) -> NodeDef | None:
     """The node that feeds a binary operation beside `known`."""
     return next((nodes[i] for i in map(node_of, node.input) if i != known.name), None)
+
+
+def _folded(nodes: dict[str, NodeDef], graph_def: GraphDef, old: str, values: Any) -> str:
+    """A constant that is made from another one, and named after it: after the layer that owns the weight."""
+    name = f"{node_of(old).removesuffix(_FOLDED)}{_FOLDED}"
+    while name in nodes:
+        name += "_"
+    return _constant(nodes, graph_def, name, values)
 
 
 def _constant(nodes: dict[str, NodeDef], graph_def: GraphDef, name: str, values: Any) -> str:

@@ -121,13 +121,54 @@ def _band(lowering: _Lowering, node: NodeDef) -> str:
     mask = (lower_bound < 0) | (offset <= lower_bound)
     mask &= (upper_bound < 0) | (-offset <= upper_bound)
     dtype = node.attr["T"].type
-    inputs = [
-        lowering.constant(f"{node.name}/mask", mask, _BOOL),
-        node.input[0],
-        lowering.constant(f"{node.name}/zero", 0, dtype),
-    ]
-    lowering.become(node, "SelectV2", inputs)
+    constant = lowering.constant(f"{node.name}/mask", mask, _BOOL)
+    if dtype == _BOOL:
+        lowering.become(node, "LogicalAnd", [constant, node.input[0]], ())
+    else:
+        zero = lowering.constant(f"{node.name}/zero", 0, dtype)
+        lowering.become(node, "SelectV2", [constant, node.input[0], zero])
     return "became a selection by a constant mask"
+
+
+def _long_strides(lowering: _Lowering, node: NodeDef) -> str:
+    """Convolutions that pad to the same size, with strides so long that the last rows are not read.
+
+    That is a negative padding to the wasm kernels, which then return zeros; TensorFlow pads by nothing.
+    """
+    strides, dilations = list(node.attr["strides"].list.i)[1:3], list(node.attr["dilations"].list.i)[1:3]
+    shapes = lowering.shape(node, 0), lowering.shape(node, 1)
+    if node.attr["padding"].s != b"SAME" or shapes[1] is None or None in shapes[1][:2]:
+        return ""
+    windows = [(int(k or 1) - 1) * d + 1 for k, d in zip(shapes[1][:2], dilations or (1, 1), strict=True)]
+    if all(window >= stride or window == 1 for window, stride in zip(windows, strides, strict=True)):
+        return ""
+    sizes = shapes[0][1:3] if shapes[0] is not None else [None, None]
+    if None in sizes:
+        raise Refused(
+            f"node {node.name!r}: strides {strides} beyond the kernel, over an image of unknown size, which TF.js pads "
+            f"otherwise in its wasm backend; {_WAY_OUT}"
+        )
+    pads = [[0, 0]]
+    for size, window, stride in zip(sizes, windows, strides, strict=True):
+        whole = max(0, (-(-int(size or 0) // stride) - 1) * stride + window - int(size or 0))
+        pads.append([whole // 2, whole - whole // 2])
+    widths = lowering.constant(f"{node.name}/widths", np.array([*pads, [0, 0]], np.int32), _INT32)
+    node.input[0] = lowering.add("Pad", f"{node.name}/pad", [node.input[0], widths], T=_FLOAT, Tpaddings=_INT32)
+    node.attr["padding"].s = b"VALID"
+    return "with long strides pads apart"
+
+
+def _transform_length(lowering: _Lowering, node: NodeDef) -> str:
+    """RFFT and IRFFT: TF.js transforms all of its input, whatever length is asked for."""
+    shape, length = lowering.shape(node, 0), lowering.value(node.input[1])
+    size = shape[-1] if shape else None
+    if size is not None and node.op == "IRFFT":
+        size = 2 * (size - 1)
+    if length is None or size is None or int(length.item()) != size:
+        raise Refused(
+            f"node {node.name!r}: TF.js ignores the length of {node.op}, which is not its input's; {_WAY_OUT}"
+        )
+    return ""
 
 
 def _floor_division(lowering: _Lowering, node: NodeDef) -> str:
@@ -174,6 +215,29 @@ def _reverse(lowering: _Lowering, node: NodeDef) -> str:
     return "of booleans became one of zeros and ones"
 
 
+def _strided(lowering: _Lowering, node: NodeDef) -> str:
+    """x[:, 1, ::2]: with steps TF.js does not find the place of an index that drops its dimension.
+
+    So the steps come first, and the indices after them. Masks: bit i is about entry i of begin, end and strides.
+    """
+    indices, steps = node.attr["shrink_axis_mask"].i, lowering.value(node.input[3])
+    if not indices or (steps is not None and (steps == 1).all()):
+        return _reverse(lowering, node)
+    if steps is None:
+        raise Refused(f"node {node.name!r}: TF.js gets indices wrong where steps are dynamic; {_WAY_OUT}")
+    stepped = lowering.copy(node, f"{node.name}/steps")
+    stepped.attr["shrink_axis_mask"].i = 0
+    rest = (1 << len(steps)) - 1 & ~indices & ~node.attr["ellipsis_mask"].i
+    for mask in ("begin_mask", "end_mask"):
+        stepped.attr[mask].i |= indices
+        node.attr[mask].i = rest
+    node.attr["new_axis_mask"].i = 0
+    node.input[0] = stepped.name
+    node.input[3] = lowering.constant(f"{node.name}/ones", np.ones(len(steps)), node.attr["Index"].type)
+    also = _reverse(lowering, stepped)
+    return "takes steps before indices" + (f", and {also}" if also else "")
+
+
 def _to_boolean(lowering: _Lowering, node: NodeDef) -> str:
     """Cast to bool: the wasm kernel truncates to 8 bits first, so that 0.5 and 256 become false."""
     source, target = node.attr["SrcT"].type, node.attr["DstT"].type
@@ -217,13 +281,17 @@ def _one_hot(lowering: _Lowering, node: NodeDef) -> str:
 
 _RULES: Mapping[str, Callable[[_Lowering, NodeDef], str]] = {
     "Cast": _to_boolean,
+    "Conv2D": _long_strides,
     "Cumsum": _axis,
     "Cumprod": _axis,
+    "DepthwiseConv2dNative": _long_strides,
     "FloorDiv": _floor_division,
+    "IRFFT": _transform_length,
     "Less": _sign_bit,
     "MatrixBandPart": _band,
     "OneHot": _one_hot,
+    "RFFT": _transform_length,
     "ReverseV2": _reverse,
     "SelectV2": _select,
-    "StridedSlice": _reverse,
+    "StridedSlice": _strided,
 }

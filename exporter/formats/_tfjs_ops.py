@@ -1,8 +1,9 @@
 """What TF.js 4.22 graph models can execute: its op tables, and where an op ignores what TensorFlow obeys.
 
 `KNOWN` lists the `tfOpName`s of tfjs-converter 4.22 (src/operations/op_list/*.ts) that an executor implements
-(src/operations/executors/*.ts). `LIMITS` lists attributes that those executors do not read: a graph that sets them
-loads, runs and computes something else, so it has to be refused here.
+(src/operations/executors/*.ts), without BitwiseAnd and ImageProjectiveTransformV3: those raise on every input, because
+table and executor name their parameters differently. `LIMITS` lists attributes that those executors do not read: a
+graph that sets them loads, runs and computes something else, so it has to be refused here.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ TFJS_VERSION = "4.22"
 
 _KNOWN_TEXT = """
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D
-    BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Bincount BitwiseAnd BroadcastArgs BroadcastTo Cast Ceil
+    BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Bincount BroadcastArgs BroadcastTo Cast Ceil
     ClipByValue Complex ComplexAbs Concat ConcatV2 Const Conv1D Conv2D Conv2DBackpropInput Conv3D Cos Cosh
     CropAndResize Cumprod Cumsum DenseBincount DepthToSpace DepthwiseConv2d DepthwiseConv2dNative Dilation2D Div
     DivNoNan Einsum Elu EmptyTensorList EnsureShape Enter Equal Erf EuclideanNorm Exit Exp ExpandDims Expm1 FFT
     FakeQuantWithMinMaxVars Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
     FusedDepthwiseConv2dNative Gather GatherNd GatherV2 Greater GreaterEqual HashTable HashTableV2 IFFT IRFFT
-    Identity IdentityN If Imag ImageProjectiveTransformV3 InitializeTable InitializeTableV2 IsFinite IsInf IsNan
+    Identity IdentityN If Imag InitializeTable InitializeTableV2 IsFinite IsInf IsNan
     LRN LeakyRelu Less LessEqual LinSpace ListDiff Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr
     LookupTableFind LookupTableFindV2 LookupTableImport LookupTableImportV2 LookupTableSize LookupTableSizeV2
     LoopCond LowerBound MatMul MatrixBandPart Max MaxPool MaxPool3D MaxPoolWithArgmax Maximum Mean Merge Min
@@ -87,9 +88,14 @@ def _is_integer(value: Any) -> bool:
     return int(value.type) != 1
 
 
+def _is_no_string(value: Any) -> bool:
+    return int(value.type) != 7  # DT_STRING
+
+
 _CHANNELS_LAST = Limit("data_format", lambda v: v.s in (b"", b"NHWC", b"NDHWC"), "computes it with the channels last")
 _WINDOW = Limit("ksize", _flat_window, "pools over space only")
 _INFERENCE = Limit("is_training", lambda v: not v.b, "always uses the stored statistics")
+_NO_STRINGS = Limit("T", _is_no_string, "compares the addresses of strings in its wasm backend")
 _FLOAT_MEAN = Limit("T", _is_float, "returns float32 where TensorFlow truncates to an integer")
 
 # applies to every op that has the attribute
@@ -100,13 +106,18 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "AvgPool3D": (_WINDOW,),
     "Conv2DBackpropInput": (Limit("dilations", _ones, "ignores its dilation"),),
     "Div": (Limit("T", _is_float, "rounds the quotient down where TensorFlow truncates it"),),
+    "Equal": (_NO_STRINGS,),
     "FloorDiv": (Limit("T", _is_integer, "returns int32 for a float quotient"),),
+    "GatherV2": (
+        Limit("batch_dims", lambda v: v.i == 0, "gathers from the wrong rows of a batch in its wasm backend"),
+    ),
     "FusedBatchNorm": (_INFERENCE,),
     "FusedBatchNormV2": (_INFERENCE,),
     "FusedBatchNormV3": (_INFERENCE,),
     "MaxPool": (_WINDOW, Limit("padding", lambda v: v.s != b"EXPLICIT", "ignores explicit padding")),
     "MaxPool3D": (_WINDOW,),
     "Mean": (_FLOAT_MEAN,),
+    "NotEqual": (_NO_STRINGS,),
     "Mod": (Limit("T", _is_float, "takes the sign of the divisor where TensorFlow takes the dividend's"),),
 }
 

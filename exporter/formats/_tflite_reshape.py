@@ -1,9 +1,9 @@
 """Reshapes to a shape that is computed while the model runs, written with a constant shape.
 
 Keras flattens a batch of unknown size by asking for its shape: SHAPE, STRIDED_SLICE and PACK before RESHAPE. One
-unknown length among known ones need not be computed: -1 stands for it, as in TensorFlow. Without these operations
-delegates take the whole graph, integer models have no float part in the middle, and runtimes that allocate before they
-run know the sizes.
+unknown length among known ones need not be computed: -1 stands for it, unless it does for another. Without these
+operations delegates take the whole graph, integer models have no float part in the middle, and runtimes that allocate
+before they run know the sizes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def constant_reshapes(model: bytes) -> bytes:
             if maker is None or kinds[maker.opcodeIndex] != schema.BuiltinOperator.PACK or readers.count(computed) != 1:
                 continue
             lengths = [_constant(parsed, graph, int(i)) for i in maker.inputs]
-            if lengths.count(None) == 1 and 0 not in lengths:
+            if lengths.count(None) == 1 and not {0, -1} & set(lengths):
                 shape = np.asarray([-1 if length is None else length for length in lengths], np.int32)
                 buffer = schema.BufferT()
                 buffer.data = shape.view(np.uint8)

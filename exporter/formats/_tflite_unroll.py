@@ -64,6 +64,7 @@ def float_unrolled(source: Source) -> Converted:
 
 
 def _unrolled(source: Source) -> Unrolled:
+    from exporter.source.keras2_file import renamed
     from exporter.source.loaders import from_keras
 
     if source.keras_model is None or len(source.signatures) != 1:
@@ -77,10 +78,14 @@ def _unrolled(source: Source) -> Unrolled:
         example = source.examples.get(name, {}).get(spec.name)
         if spec.shape is None or example is None:
             raise Refused(f"nothing tells how many steps input {spec.name!r} is to be unrolled to; give --inputs")
-        shape = (spec.shape[0], *(d if d is not None else n for d, n in zip(spec.shape[1:], example[1:], strict=True)))
+        steps = (n if d is None else d for d, n in zip(spec.shape[1:], example.shape[1:], strict=True))
+        shape = (spec.shape[0], *steps)
         if shape != spec.shape:
             pinned[spec.name] = shape
     other = from_keras(_without_loops(source.keras_model, pinned), source.staging)
+    other.calls = {
+        name: renamed(other.calls[name], [s.name for s in signature.inputs], [s.name for s in signature.outputs])
+    }
     if has_loops(other):
         raise Refused("the graph holds a loop that is no recurrent layer of Keras; use tflite-dynamic")
     shapes = ", ".join(f"{key} {list(shape)}" for key, shape in pinned.items())

@@ -7,7 +7,10 @@ https://github.com/onnx/tensorflow-onnx (converter).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,17 +84,17 @@ def _float_models(source: Source, opset: int) -> Made:
                 f"{', '.join(sorted(shared))} names both an input and an output of {name!r}, and ONNX has one name "
                 "space for both; rename one of them"
             )
-        model, lowered = convert(source.saved_model, signature, opset)
-        if lowered:
-            rewrites.add("Erfc written as 1 - Erf")
+        model, rewritten = convert(source.saved_model, signature, opset)
+        rewrites.update(rewritten)
         tidy(model, signature)
+        _pad_outputs(model)
         check(model, signature)
         models[name] = model
     return Made(models, tuple(sorted(rewrites)))
 
 
-def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, bool]:
-    """The ONNX model proto of one signature, and whether Erfc had to be lowered.
+def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, tuple[str, ...]]:
+    """The ONNX model proto of one signature, and what had to be rewritten.
 
     Raises:
         Refused: ops without an ONNX translation.
@@ -99,7 +102,7 @@ def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, b
     import tf2onnx
     from tf2onnx import tf_loader
 
-    from exporter.source.trace import lower_ops
+    from exporter.formats._onnx_lower import lower
 
     graph_def, inputs, outputs, tables, renames = tf_loader.from_saved_model(
         str(saved_model),
@@ -110,19 +113,45 @@ def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, b
         return_initialized_tables=True,
         return_tensors_to_rename=True,
     )
-    lowered = any(node.op == "Erfc" for node in graph_def.node)
-    if lowered:
-        graph_def = lower_ops(graph_def)
-    model, _ = tf2onnx.convert._convert_common(
-        graph_def,
-        name=signature.name,
-        opset=opset,
-        input_names=inputs,
-        output_names=outputs,
-        initialized_tables=tables,
-        tensors_to_rename=renames,
-    )
-    return model, lowered
+    graph_def, rewritten = lower(graph_def)
+    with _converting() as failed:
+        try:
+            model, _ = tf2onnx.convert._convert_common(
+                graph_def,
+                name=signature.name,
+                opset=opset,
+                input_names=inputs,
+                output_names=outputs,
+                initialized_tables=tables,
+                tensors_to_rename=renames,
+            )
+        except Exception as error:
+            where = failed[0] if failed else f"signature {signature.name!r}"
+            reason = str(error).removeprefix("make_sure failure: ").rstrip(".")
+            raise Refused(f"{where}: tf2onnx cannot convert it ({reason}); use saved-model") from error
+    return model, rewritten
+
+
+@contextlib.contextmanager
+def _converting() -> Iterator[list[str]]:
+    """The nodes that tf2onnx fails on while the context is open: only its log names them."""
+    failed: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+
+    def note(record: logging.LogRecord) -> bool:
+        found = re.match(r"Failed to convert node '([^']+)'", record.getMessage())
+        if found:
+            failed.append(f"node {found[1]!r}")
+        return True
+
+    handler.addFilter(note)
+    handler.emit = lambda record: None  # type: ignore[method-assign]
+    log = logging.getLogger("tf2onnx")
+    log.addHandler(handler)
+    try:
+        yield failed
+    finally:
+        log.removeHandler(handler)
 
 
 def tidy(model: Any, signature: Signature) -> None:
@@ -160,6 +189,20 @@ def _name_dims(value: Any, shape: tuple[int | None, ...] | None, batched: bool) 
             dim.dim_param = f"{value.name}_{i}"
 
 
+def _pad_outputs(model: Any) -> None:
+    """ConvTranspose: tf2onnx writes a longer output as negative padding, which ONNX calls output_padding."""
+    import onnx
+
+    for node in _nodes(model.graph):
+        pads = next((a for a in node.attribute if a.name == "pads" and node.op_type == "ConvTranspose"), None)
+        if pads is None or all(p >= 0 for p in pads.ints):
+            continue
+        half = len(pads.ints) // 2
+        longer = [-min(0, p) for p in pads.ints[half:]]
+        pads.ints[half:] = [max(0, p) for p in pads.ints[half:]]
+        node.attribute.append(onnx.helper.make_attribute("output_padding", longer))
+
+
 def check(model: Any, signature: Signature) -> None:
     """Load the model in ONNX Runtime. Raises `Refused` naming ops the converter left untranslated."""
     import onnxruntime
@@ -176,7 +219,12 @@ def check(model: Any, signature: Signature) -> None:
                 f"{', '.join(foreign)} of signature {signature.name!r} has no ONNX translation in tf2onnx; "
                 "use saved-model"
             ) from error
-        raise
+        found = re.search(r"Node:? ?\(([^)]+)\)|node '([^']+)'|Node '([^']+)'", str(error))
+        where = f"node {next(filter(None, found.groups()))!r}" if found else f"signature {signature.name!r}"
+        reason = str(error).rpartition(" : ")[2].splitlines()[0][:200]
+        raise Refused(
+            f"{where}: ONNX Runtime cannot load what tf2onnx makes of it ({reason}); use saved-model"
+        ) from error
 
 
 def _nodes(graph: Any) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.discovery import discover
 from exporter.errors import UsageError
@@ -61,13 +62,22 @@ def parse_recipe(text: str) -> Recipe:
             raise UsageError("bad-option", f"recipe {text!r}, option {key}: {error}", option.help) from None
         if value != option.default:
             kept.append((key, value))
+    if found.check is not None:
+        try:
+            found.check(dict(kept))
+        except ValueError as error:
+            raise UsageError("bad-option", f"recipe {text!r}: {error}", "exporter formats lists the options") from None
     return Recipe(recipe.format, tuple(kept))
 
 
 def default_recipes(*, all_variants: bool = False) -> list[Recipe]:
     """Every format in its default variant, in writing order; the quantized ones only where all are asked for."""
-    usable = ((name, found) for name, found in formats().items() if isinstance(found, Format))
-    return [Recipe(name) for name, found in usable if found.default or all_variants]
+    recipes = []
+    for name, found in formats().items():
+        if isinstance(found, Format) and (found.default or all_variants):
+            recipes.append(Recipe(name))
+            recipes += [parse_recipe(f"{name}:{options}") for options in found.variants if all_variants]
+    return recipes
 
 
 def family_of(recipe: Recipe) -> str:
@@ -77,14 +87,47 @@ def family_of(recipe: Recipe) -> str:
 
 
 def is_quantized(recipe: Recipe) -> bool:
-    """Whether the recipe's artifacts compute with fewer bits than the source, and say what they should give."""
+    """Whether the recipe's artifacts hold or compute with fewer bits than the source, and say what they should give."""
     found = formats().get(recipe.format)
-    return isinstance(found, Format) and found.expected is not None
+    if not isinstance(found, Format) or found.expected is None:
+        return False
+    return not found.quantized_by or any(key == found.quantized_by for key, _ in recipe.options)
 
 
 def quantized_formats() -> list[str]:
     """Names of the formats whose recipes are quantized, in writing order."""
     return [name for name in formats() if is_quantized(Recipe(name))]
+
+
+def check_metadata(metadata: Mapping[str, object], recipes: Iterable[Recipe]) -> None:
+    """Raises `UsageError` for metadata that no recipe carries, or that is not JSON or would change a file's meaning."""
+    if not metadata:
+        return
+    carrying = {n: f for n, f in formats().items() if isinstance(f, Format) and f.reserved_metadata is not None}
+    used = [carrying[recipe.format] for recipe in recipes if recipe.format in carrying]
+    if not used:
+        raise UsageError(
+            "useless-metadata",
+            "--metadata is given, and no recipe carries it",
+            f"name one that does with --to: {', '.join(carrying)}",
+        )
+    for key, value in metadata.items():
+        for found in used:
+            if key in (found.reserved_metadata or ()):
+                raise UsageError(
+                    "reserved-metadata",
+                    f"metadata of {found.name} cannot have the key {key!r}: it would be read in place of the signature",
+                    "choose another key",
+                )
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError("bad-metadata", f"metadata {key!r} is not JSON: {error}", "give what JSON holds") from None
+
+
+def quantized_recipes() -> list[Recipe]:
+    """Those formats' recipes, and the quantized ones of float formats, in writing order."""
+    return [recipe for recipe in default_recipes(all_variants=True) if is_quantized(recipe)]
 
 
 def resolved_options(recipe: Recipe) -> dict[str, str]:

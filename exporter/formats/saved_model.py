@@ -31,30 +31,28 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
 
     shutil.copytree(source.saved_model, directory, dirs_exist_ok=True)
     for signature in source.signatures.values():
-        session_gate(directory, signature, source.examples.get(signature.name, {}))
+        session_gate(directory, signature, probe(source, signature))
     return Written(
         {n: Entry(".", n, NameMap.identity(s)) for n, s in source.signatures.items()},
         versions={"tensorflow": tf.__version__},
     )
 
 
-def probe(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> Tensors:
-    """Zero inputs of the example shapes, or of 1 wherever a dimension is dynamic and no example is known."""
+def probe(source: Source, signature: Signature) -> Tensors:
+    """The first row of the example inputs; without any, zeros in the declared shapes, 1 for what is dynamic."""
     from exporter.tensors import zeros
 
-    out = {}
-    for spec in signature.inputs:
-        shape = examples.get(spec.name) or tuple(1 if d is None else d for d in spec.shape or ())
-        out[spec.name] = zeros(spec.dtype, shape)
-    return out
+    examples = source.examples.get(signature.name)
+    if examples is None:
+        return {s.name: zeros(s.dtype, tuple(1 if d is None else d for d in s.shape or ())) for s in signature.inputs}
+    return {s.name: examples[s.name][:1] if signature.batched else examples[s.name] for s in signature.inputs}
 
 
-def session_gate(directory: Path, signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> None:
-    """Run one signature on zeros through a session loader and through the Python loader, and compare."""
+def session_gate(directory: Path, signature: Signature, inputs: Tensors) -> None:
+    """Run one signature through a session loader and through the Python loader, and compare."""
     import numpy as np
     import tensorflow as tf
 
-    inputs = probe(signature, examples)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(directory))
         found = meta.signature_def[signature.name]
@@ -70,9 +68,7 @@ def session_gate(directory: Path, signature: Signature, examples: Mapping[str, t
             else np.allclose(got[name], want, rtol=1e-4, atol=1e-5, equal_nan=True)
         )
         if not same:
-            raise RuntimeError(
-                f"a session loader computes something else for output {name!r} of {signature.name!r} on zeros"
-            )
+            raise RuntimeError(f"a session loader computes something else for output {name!r} of {signature.name!r}")
 
 
 FORMAT = Format("saved-model", "TensorFlow SavedModel directory", write, order=30)

@@ -16,46 +16,67 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exporter.formats import Format, Refused, Written, parse_size
+from exporter import feeding
+from exporter.formats import Format, Refused, Written
 from exporter.formats import _tfjs_graphdef as rewriting
 from exporter.formats._tfjs_check import check
+from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
 from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
+from exporter.formats._tfjs_own import Graph, in_tensorflow
+from exporter.formats._tfjs_published import WRITER, by_writer, write_graph
+from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
-from exporter.formats._tfjs_weights import SHARD_SIZE, Weight, write_model_json, write_shards
+from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
 from exporter.model import Entry, NameMap, Signature, TensorSpec
+from exporter.selection import Traced, owners
+from exporter.tensors import Array, Tensors
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
+
+# keys of userDefinedMetadata that TF.js prefers to the signature (tfjs-converter/src/executor/graph_model.ts)
+_READ_AS_SIGNATURE = ("signature", "structuredOutputKeys")
 
 
 def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
     """Write every signature the format can hold to `directory/<signature>/`.
 
     Raises:
-        Refused: no signature can be held; the message is the reason of the first.
+        Refused: no signature can be held (the message is the reason of the first), or not with quantized weights.
     """
     import tensorflow as tf
 
-    shard_size = parse_size(options["shard-size"])
+    models: dict[str, Model] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
     unavailable: dict[str, str] = {}
     for name, folder in folders(source.signatures).items():
         signature = source.signatures[name]
         try:
-            document, weights, rewritten = _convert(*frozen_with_tables(source, name), signature)
+            graph = converted(source, name)
         except Refused as reason:
             unavailable[name] = str(reason)
             continue
-        rewrites += rewritten
-        (directory / folder).mkdir()
-        document["weightsManifest"] = write_shards(directory / folder, weights, shard_size)
-        write_model_json(directory / folder, document)
+        rewrites += graph.rewrites
+        layers = _layers_of(graph.weights, source.traced(name)) if source.keep_float else {}
+        models[folder] = Model(_document(graph, signature), graph.weights, layers)
         entries[name] = Entry(f"{folder}/model.json", name, NameMap.identity(signature))
     if not entries:
         raise Refused(next(iter(unavailable.values())))
-    return Written(entries, unavailable, tuple(dict.fromkeys(rewrites)), versions={"tensorflow": tf.__version__})
+    files = write_models(directory, models, options, source.keep_float, source.metadata)
+    return Written(
+        entries,
+        unavailable,
+        tuple(dict.fromkeys([*rewrites, *files.rewrites])),
+        versions={"tensorflow": tf.__version__},
+        quantization=files.quantization,
+    )
+
+
+def _layers_of(weights: Iterable[Weight], traced: Traced) -> dict[str, set[str]]:
+    """The layers that each weight belongs to, by the scope in its name."""
+    return {w.name: owners([w.name], traced.layers) for w in weights}
 
 
 def folders(names: Iterable[str]) -> dict[str, str]:
@@ -71,12 +92,16 @@ def folders(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _convert(
-    frozen: Any, tables: Mapping[str, Any], signature: Signature
-) -> tuple[dict[str, Any], list[Weight], tuple[str, ...]]:
-    """A frozen graph and its tables -> model.json without its manifest, the weights, and what was rewritten."""
+def converted(source: Source, signature: str) -> Graph:
+    """What TF.js executes for one signature, made once for all recipes. Raises Refused as `write`."""
+    made: dict[str, Graph] = source.derived.setdefault("tfjs-graph", {})
+    if signature not in made:
+        made[signature] = _convert(*frozen_with_tables(source, signature), source.signatures[signature])
+    return made[signature]
+
+
+def _convert(frozen: Any, tables: Mapping[str, Any], signature: Signature) -> Graph:
     import tensorflow as tf
-    from google.protobuf.json_format import MessageToDict
 
     graph_def = type(frozen.graph_def)()
     graph_def.CopyFrom(frozen.graph_def)  # the frozen graph is shared with other writers
@@ -91,20 +116,29 @@ def _convert(
     check(graph_def)
     graph_def = rewriting.strip(fuse(fold_constants(graph_def)), roots)
     weights = rewriting.take_constants(graph_def)
+    if initializer is not None:
+        weights += rewriting.take_constants(initializer)
+    return Graph(graph_def, initializer, inputs, outputs, weights, rewritten)
+
+
+def _document(graph: Graph, signature: Signature) -> dict[str, Any]:
+    """model.json without what `write_models` adds."""
+    import tensorflow as tf
+    from google.protobuf.json_format import MessageToDict
+
     document: dict[str, Any] = {
         "format": "graph-model",
         "generatedBy": tf.__version__,
-        "convertedBy": "exporter",
+        "convertedBy": CONVERTED_BY,
         "signature": {
-            "inputs": {s.name: _tensor_info(inputs[s.name], s) for s in signature.inputs},
-            "outputs": {s.name: _tensor_info(outputs[s.name], s) for s in signature.outputs},
+            "inputs": {s.name: _tensor_info(graph.inputs[s.name], s) for s in signature.inputs},
+            "outputs": {s.name: _tensor_info(graph.outputs[s.name], s) for s in signature.outputs},
         },
-        "modelTopology": MessageToDict(graph_def),
+        "modelTopology": MessageToDict(graph.graph_def),
     }
-    if initializer is not None:
-        weights += rewriting.take_constants(initializer)
-        document["modelInitializer"] = MessageToDict(initializer)
-    return document, weights, rewritten
+    if graph.initializer is not None:
+        document["modelInitializer"] = MessageToDict(graph.initializer)
+    return document
 
 
 def _tensor_info(node: str, spec: TensorSpec) -> dict[str, Any]:
@@ -120,10 +154,32 @@ def _tensor_info(node: str, spec: TensorSpec) -> dict[str, Any]:
     return {"name": f"{node}:0", "dtype": dtype, "tensorShape": shape}
 
 
+def expected(
+    source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+) -> dict[str, Tensors]:
+    """`own`: what TensorFlow computes with the graph and the weights that this artifact has stored."""
+    place = str(directory / entry.path)
+    if source.derived.get("tfjs-graph own", (None,))[0] != place:
+        weights = read_weights_of(directory / entry.path)
+        source.derived["tfjs-graph own"] = (place, in_tensorflow(converted(source, entry.key), weights, signature))
+    return {"own": feeding.run(signature, entry, inputs, source.derived["tfjs-graph own"][1])}
+
+
+def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+    """The graph's own constants, as they are before anything is quantized."""
+    return {w.name: w.data for w in converted(source, entry.key).weights if w.dtype in NUMBERS}
+
+
 FORMAT = Format(
     name="tfjs-graph",
     title="TF.js graph model",
-    write=write,
+    write=by_writer(write, write_graph),
     order=40,
-    options={"shard-size": SHARD_SIZE},
+    options={**OPTIONS, "writer": WRITER},
+    check=check_options,
+    quantized_by="quantize",
+    variants=VARIANTS,
+    reserved_metadata=_READ_AS_SIGNATURE,
+    expected=expected,
+    weights=source_weights,
 )

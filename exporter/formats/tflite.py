@@ -17,18 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from exporter.formats import Format, Refused, Written
 from exporter.formats._quantization import need_float32
 from exporter.formats._tflite_reshape import constant_reshapes
 from exporter.model import Entry, NameMap, Signature
 from exporter.selection import Traced
+from exporter.tensors import Tensors
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
 
 LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor", "TensorListStack"}
 _TABLES = {"HashTableV2", "LookupTableFindV2"}
-
+# what converts, and then computes something else in every kernel of LiteRT
+_WRONG = {"IsInf": "is false for infinities too after conversion"}
+# what the converter says -> what that means
+_COMPLAINTS = {
+    "'tf.Transpose' op x should be of the same rank": "BiasAdd with the channels first: the converter moves them as if "
+    "it were an image whatever its rank; build the layer with data_format='channels_last', or use onnx or saved-model",
+}
 
 Configure = Callable[[Any, Sequence[str], Mapping[str, tuple[int | None, ...]]], None]
 
@@ -79,13 +88,17 @@ def convert(source: Source, configure: Configure) -> Converted:
 
     need_float32(source, "TFLiteConverter")
     signatures = source.signatures
-    ops = {name: set(graph_ops(source.concrete(name))) for name in signatures}
-    looping = [name for name in signatures if ops[name] & LOOPS]
+    ops = {name: graph_ops(source.concrete(name)) for name in signatures}
+    for op, why in _WRONG.items():
+        for found in ops.values():
+            if op in found:
+                raise Refused(f"node {found[op]!r}: {op} {why}; use onnx or saved-model")
+    looping = [name for name in signatures if ops[name].keys() & LOOPS]
     plain = [name for name in signatures if name not in looping]
     files: dict[str, bytes] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
-    if len(plain) == 1 and not ops[plain[0]] & _TABLES:
+    if len(plain) == 1 and not ops[plain[0]].keys() & _TABLES:
         name = plain[0]
         files["model.tflite"] = _from_frozen(source, signatures[name], {}, configure)
         entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
@@ -97,6 +110,8 @@ def convert(source: Source, configure: Configure) -> Converted:
             entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
     for name in looping:
         pinned = _pin(signatures[name], source.examples.get(name, {}))
+        if pinned:
+            _refuse_dependent_rows(source, signatures[name])
         file = "model.tflite" if len(signatures) == 1 else f"{name}.tflite"
         files[file] = _from_frozen(source, signatures[name], pinned, configure)
         entries[name] = Entry(file, name, NameMap.identity(signatures[name]), pinned)
@@ -106,7 +121,24 @@ def convert(source: Source, configure: Configure) -> Converted:
     return Converted(files, ordered, tuple(rewrites), lambda name: source.traced(name, entries[name].pinned or None))
 
 
-def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int | None, ...]]:
+def _refuse_dependent_rows(source: Source, signature: Signature) -> None:
+    """Raise `Refused` where a row of the examples gives something else alone: a loop that all rows end together."""
+    examples = {n: a[:2] for n, a in source.examples.get(signature.name, {}).items()}
+    if not signature.batched or not examples:
+        return
+    together = source.reference(signature.name, examples)
+    alone = source.reference(signature.name, {n: a[:1] for n, a in examples.items()})
+    for name, one in alone.items():
+        first = together[name][:1]
+        same = np.array_equal(first, one) if one.dtype.kind not in "fc" else np.allclose(first, one, 1e-3, 1e-5)
+        if not same:
+            raise Refused(
+                f"output {name!r} of signature {signature.name!r}: a row depends on the other rows of its batch, and "
+                "loops need one static size in TFLite, here a batch of 1; use onnx or saved-model"
+            )
+
+
+def _pin(signature: Signature, examples: Tensors) -> dict[str, tuple[int | None, ...]]:
     """Static input shapes: batch 1, and every other dynamic dimension as in the example inputs."""
     pinned: dict[str, tuple[int | None, ...]] = {}
     for spec in signature.inputs:
@@ -120,9 +152,9 @@ def _pin(signature: Signature, examples: Mapping[str, tuple[int, ...]]) -> dict[
                 f"input {spec.name!r} {list(spec.shape)} feeds a loop, which TFLite needs in one static size, and no "
                 "example input tells which; give --inputs"
             )
-        batch = 1 if signature.batched else example[0]
+        batch = 1 if signature.batched else example.shape[0]
         pinned[spec.name] = tuple(
-            d if d is not None else (batch if i == 0 else example[i]) for i, d in enumerate(spec.shape)
+            d if d is not None else (batch if i == 0 else example.shape[i]) for i, d in enumerate(spec.shape)
         )
     return pinned
 
@@ -147,10 +179,14 @@ def _converted(converter: Any) -> bytes:
             return constant_reshapes(bytes(converter.convert()))
     except Exception as error:
         text = str(error)
+        for words, meaning in _COMPLAINTS.items():
+            if words in text:
+                raise Refused(meaning) from error
         ops = sorted(set(re.findall(r"tf\.([A-Z]\w+) ?(?:op|\()", text)) | set(re.findall(r"^\s*tf\.(\w+) \(", text)))
         flex = re.search(r"Flex ops: ([\w, ]+)", text)
         if flex:
             ops = sorted(x.removeprefix("Flex").strip() for x in flex.group(1).split(","))
+        ops = [op for op in ops if not any(other != op and other.startswith(op) for other in ops)]  # some are cut off
         if ops or "custom" in text.lower():
             raise Refused(
                 f"{', '.join(ops) or 'an op'} has no builtin TFLite kernel (Flex and custom ops run in no runtime "
@@ -170,6 +206,7 @@ def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Ma
 
     parsed = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     graph = parsed.subgraphs[0]
+    _refuse_groups(schema, parsed, graph)
     definition = schema.SignatureDefT()
     definition.signatureKey = key
     definition.subgraphIndex = 0
@@ -177,6 +214,20 @@ def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Ma
     definition.outputs = _tensor_maps(schema, graph, sorted(outputs), graph.outputs, outputs)
     parsed.signatureDefs = [definition]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _refuse_groups(schema: Any, parsed: Any, graph: Any) -> None:
+    """Conv3D in groups converts, and no kernel of LiteRT runs it: its filter [D, H, W, in, out] must take all channels.
+
+    Raises:
+        Refused: there is one.
+    """
+    for operator in graph.operators:
+        if parsed.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.CONV_3D:
+            channels, taken = (graph.tensors[operator.inputs[i]].shape[-1 - i] for i in (0, 1))
+            if channels != taken:
+                name = graph.tensors[operator.outputs[0]].name.decode()
+                raise Refused(f"{name!r}: LiteRT has no Conv3D in groups; use onnx or saved-model")
 
 
 def _tensor_maps(schema: Any, graph: Any, order: list[str], indices: Any, names: Mapping[str, str]) -> list[Any]:

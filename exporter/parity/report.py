@@ -192,7 +192,9 @@ def _artifact_json(artifact: Artifact, weights: WeightCheck | None) -> Json:
     data = artifact.to_json()
     data["files"] = {s: e.path for s, e in artifact.entries.items()}
     if weights is not None:
-        data["quantization"] = {**data["quantization"], "weights": weights.to_json()}
+        # infinite where a weight that is stored as it is differs: that has no steps
+        checked = {**weights.to_json(), "worst_steps": finite(weights.worst)}
+        data["quantization"] = {**data["quantization"], "weights": checked}
     return data
 
 

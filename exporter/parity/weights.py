@@ -93,10 +93,12 @@ def check_weights(source: Tensors, stored: Tensors) -> WeightCheck:
 
 def _distances(stored: Tensors, name: str, expected: Array) -> Array:
     """How far each stored value is from the source's, in steps; infinite where there are no steps and it differs."""
-    distance = np.abs(stored[name + VALUES].reshape(-1).astype(np.float64) - expected.reshape(-1))
+    values = stored[name + VALUES].reshape(-1)
     steps = stored.get(name + STEPS)
     if steps is None:
-        return np.where(distance > 0, np.inf, 0.0)
+        same = (values == expected.reshape(-1)) | ((values != values) & (expected != expected).reshape(-1))
+        return np.where(same, 0.0, np.inf)
+    distance = np.abs(values.astype(np.float64) - expected.reshape(-1))
     distance = np.maximum(distance - _ROUNDING * np.abs(expected.reshape(-1)), 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(distance > 0, distance / steps.reshape(-1), 0.0)

@@ -1,4 +1,4 @@
 """What is converted: opening a source, deriving its signatures, tracing and freezing it.
 
-TensorFlow lives here, in every module but `keras_file`.
+TensorFlow lives here, in every module but `keras_file`, `tfjs_document` and `tfjs_weights`.
 """

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 import keras
@@ -54,13 +55,14 @@ def unique(names: Iterable[str], separator: str) -> list[str]:
 
 def _operation(tensor: Any) -> Any:
     history = getattr(tensor, "_keras_history", None)
-    return None if history is None else history.operation
+    return None if history is None else getattr(history, "operation", None) or history.layer  # tf_keras has layers only
 
 
 def _chosen_name(path: Sequence[Any], leaf: Any) -> str | None:
     """The name a user gave this leaf: its dictionary keys, or its layer's name if that is not Keras' own."""
-    keys = [str(p) for p in path]
-    if any(isinstance(p, str) for p in path):
+    # from the first key on: a name must not start with the position in a list
+    keys = [str(p) for p in dropwhile(lambda p: not isinstance(p, str), path)]
+    if keys:
         return "_".join(keys)
     operation = _operation(leaf)
     if operation is None:
@@ -83,9 +85,13 @@ def _layer_names(structure: Any, fallback: Sequence[str]) -> list[str]:
     return unique([f if o is None else o.name for o, f in zip(operations, fallback, strict=True)], "/")
 
 
-def _recorded_shapes(model: keras.Model) -> Any:
+def _recorded_shapes(model: Any) -> Any:
     """Structure of (None, …) shapes a subclassed model was first called with."""
-    shapes = getattr(model, "_build_shapes_dict", None)
+    if hasattr(model, "save_spec"):  # tf_keras
+        args, kwargs = model.save_spec() or ((), {})
+        shapes: Any = dict(enumerate(args)) | dict(kwargs)
+    else:
+        shapes = getattr(model, "_build_shapes_dict", None)
     if not shapes:
         raise SourceError(
             "unbuilt-model",
@@ -95,7 +101,7 @@ def _recorded_shapes(model: keras.Model) -> Any:
     if len(shapes) != 1:
         raise SourceError(
             "several-arguments",
-            f"{type(model).__name__}.call takes several tensors as separate arguments ({', '.join(shapes)})",
+            f"{type(model).__name__}.call takes several tensors as separate arguments ({', '.join(map(str, shapes))})",
             "take one dict of tensors, or convert a function: return a tf.Module with explicit signatures",
         )
 
@@ -103,6 +109,8 @@ def _recorded_shapes(model: keras.Model) -> Any:
         return isinstance(node, list | tuple) and all(d is None or isinstance(d, int) for d in node)
 
     def visit(node: Any) -> Any:
+        if isinstance(node, tf.TensorSpec):
+            return node
         if is_shape(node):
             return tf.TensorSpec((None, *node[1:]), model.input_dtype)
         if isinstance(node, Mapping):
@@ -112,14 +120,25 @@ def _recorded_shapes(model: keras.Model) -> Any:
     return visit(next(iter(shapes.values())))
 
 
-def _leaf_spec(leaf: Any) -> tf.TensorSpec:
+def _structure(functional: Any, *attributes: str) -> Any:
+    """A functional model's inputs or outputs as they were given; Keras 3 and tf_keras keep them by other names."""
+    return next((v for a in attributes if (v := getattr(functional, a, None)) is not None), None)
+
+
+def _leaf_spec(leaf: Any, *, keeps_state: bool) -> tf.TensorSpec:
     if isinstance(leaf, tf.TensorSpec):
         return leaf
-    return tf.TensorSpec((None, *tuple(leaf.shape)[1:]), leaf.dtype)
+    shape = tuple(leaf.shape)
+    # state between calls has one row for each row of the batch, whose size is therefore fixed
+    return tf.TensorSpec(shape if keeps_state else (None, *shape[1:]), leaf.dtype)
 
 
-def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = None) -> KerasCall:
-    """Derive names, dtypes and shapes of a model's inputs and outputs.
+def _keeps_state(model: keras.Model) -> bool:
+    return any(getattr(layer, "stateful", False) is True for layer in model._flatten_layers())
+
+
+def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> KerasCall:
+    """Derive names, dtypes and shapes of the inputs and outputs of a model of Keras 3 or tf_keras.
 
     `specs` overrides the inputs of a subclassed model, by name: one entry feeds the model a tensor, several feed
     it a dictionary.
@@ -128,7 +147,7 @@ def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = N
         SourceError: the model was never built, or takes several positional tensors.
     """
     functional = getattr(model, "_functional", None) or model
-    structure = getattr(functional, "_inputs_struct", None)
+    structure = _structure(functional, "_inputs_struct", "_nested_inputs")
     if specs is not None:
         structure = dict(specs) if len(specs) > 1 else next(iter(specs.values()))
         names = list(specs)
@@ -138,16 +157,16 @@ def keras_call(model: keras.Model, specs: Mapping[str, tf.TensorSpec] | None = N
         names = _names(structure, argument, argument)
     else:
         names = _names(structure, "inputs", "input")
-    leaves = keras.tree.flatten(structure)
+    keeps_state = _keeps_state(model)
+    leaves = [_leaf_spec(leaf, keeps_state=keeps_state) for leaf in keras.tree.flatten(structure)]
     tensor_specs = {
-        name: tf.TensorSpec(_leaf_spec(leaf).shape, _leaf_spec(leaf).dtype, name=name)
-        for name, leaf in zip(names, leaves, strict=True)
+        name: tf.TensorSpec(leaf.shape, leaf.dtype, name=name) for name, leaf in zip(names, leaves, strict=True)
     }
 
     def invoke(**tensors: tf.Tensor) -> Any:
         return model(keras.tree.pack_sequence_as(structure, [tensors[n] for n in names]), training=False)
 
-    outputs_structure = getattr(functional, "_outputs_struct", None)
+    outputs_structure = _structure(functional, "_outputs_struct", "_nested_outputs")
     if outputs_structure is None:
         # a subclassed model shows its output structure only by running: trace it once, abstractly
         outputs_structure = (

@@ -7,7 +7,8 @@ gave, never from the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,15 +34,21 @@ def custom_objects(module: ModuleType | None) -> dict[str, Any]:
     return {n: v for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == own}
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file, or of the sorted names and contents of a directory's files."""
+def file_digest(path: Path, files: Sequence[Path] | None = None) -> str:
+    """sha256 of a file, or of the sorted names and contents of a directory's files, or of the files given."""
     digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if files is None:
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     for file in files:
         if path.is_dir():
             digest.update(str(file.relative_to(path)).encode() + b"\0")
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def known_objects(custom: ModuleType | None) -> dict[str, Any]:
+    """The classes and functions a file may name: what is registered, and what the user's module defines."""
+    return {**keras.saving.get_custom_objects(), **custom_objects(custom)}
 
 
 def load_keras_file(path: Path, custom: ModuleType | None) -> Any:
@@ -50,8 +57,7 @@ def load_keras_file(path: Path, custom: ModuleType | None) -> Any:
     Raises:
         SourceError: missing, truncated, written by Keras 2, weights only, or of classes the module does not have.
     """
-    known = {**keras.saving.get_custom_objects(), **custom_objects(custom)}
-    check_classes(path, keras_config(path), known)
+    check_classes(path, keras_config(path), known_objects(custom))
     try:
         return keras.models.load_model(path, custom_objects=custom_objects(custom), compile=False)
     except Exception as error:
@@ -75,7 +81,7 @@ def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | N
         needs = (type(model).__name__,)
     return Source(
         calls={SERVING: NamedCall(call.specs, call.outputs, call.call, call.layer_names)},
-        trackables=tuple(_tables(model)),
+        trackables=tuple(tables(model)),
         variables=tuple(v.value for v in model.variables),
         staging=staging,
         keras_model=model,
@@ -94,7 +100,13 @@ def trained_at_inference(config: Any) -> list[str]:
     ]
 
 
-def _tables(model: Any) -> Iterator[Any]:
+def is_tf_keras(model: Any) -> bool:
+    """Whether an object is a model of tf_keras, which is not imported for that."""
+    package = sys.modules.get("tf_keras")
+    return package is not None and isinstance(model, package.Model)
+
+
+def tables(model: Any) -> Iterator[Any]:
     """The lookup tables of a model's layers; tracking the layers themselves would make Keras trace them again."""
     from tensorflow.python.trackable.resource import TrackableResource
 
@@ -190,6 +202,10 @@ def from_callable(result: Any, staging: Path, functions: Mapping[str, Any] | Non
         result, specs = result
     if isinstance(result, keras.Model):
         return from_keras(result, staging, specs)
+    if is_tf_keras(result):
+        from exporter.source.keras2_file import from_tf_keras
+
+        return from_tf_keras(result, staging, specs)
     if isinstance(result, tf.Module):
         found = functions or getattr(result, "signatures", None) or _module_functions(result)
         if not found:

@@ -16,7 +16,10 @@ from exporter.errors import InputsError, SourceError
 from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
+from exporter.source.keras2_file import as_opened, open_keras_file, open_saved_model
 from exporter.source.source import Source, first_line
+from exporter.source.tfjs_document import model_files
+from exporter.source.tfjs_layers import from_tfjs
 from exporter.tensors import Tensors
 from exporter.text import did_you_mean
 
@@ -26,7 +29,7 @@ OWN_ROWS = 64  # rows of own data that are handed over; ranges are taken over al
 def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     """Open, stage and describe a source.
 
-    `spec` holds `kind` (reference, keras, saved-model, callable or staged), `path`, and where they apply `name`,
+    `spec` holds `kind` (reference, keras, saved-model, tfjs, callable or staged), `path`, and where they apply `name`,
     `callable`, `signature`, `custom`, `train`, `inputs` (file.py:fn), `calibration`, and `evaluation`: {"from":
     file.py:fn} or {"from": None} for a reference model's own test data.
 
@@ -46,9 +49,11 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     if kind == "reference":
         source, own, calibration, test, facts["metrics"], facts["quality"] = _reference_model(spec, path, staging)
     elif kind == "keras":
-        source = loaders.from_keras(loaders.load_keras_file(path, code), staging)
+        source = open_keras_file(path, staging, code)
     elif kind == "saved-model":
-        source = loaders.from_saved_model(path, staging, spec.get("signature"))
+        source = open_saved_model(path, staging, spec.get("signature"), code)
+    elif kind == "tfjs":
+        source = from_tfjs(path, staging)
     elif kind == "callable":
         source = _callable(spec, path, staging)
     elif kind == "staged":
@@ -67,7 +72,8 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     if spec.get("evaluation"):
         facts["evaluation"] = _evaluation(spec["evaluation"]["from"], test, staging)
     facts["seconds"] = round(time.monotonic() - began, 3)
-    facts["source"] = {"kind": kind, "digest": loaders.file_digest(path) if path.exists() else ""}
+    files = model_files(path) if kind == "tfjs" else None
+    facts["source"] = {"kind": kind, "digest": loaders.file_digest(path, files) if path.exists() else ""}
     return source, facts
 
 
@@ -159,7 +165,10 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
         if spec.get("module"):
             code = loaders.load_code(Path(spec["module"]))
         try:
-            return loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source = loaders.from_keras(loaders.load_keras_file(keras_file, code), staging)
+            source.calls = {n: as_opened(call, source.names_file, n) for n, call in source.calls.items()}
+            source.reloads = True
+            return source
         except SourceError:
             pass
     return loaders.from_saved_model(staging / "saved_model", staging, None)
@@ -262,6 +271,7 @@ def _ranges(source: Source, signature: str, own: Tensors | None) -> Json:
     out: Json = {}
     vocabulary = _vocabulary(source.keras_model)
     limit = _embedding_limit(source.keras_model)
+    indices = _embedded_inputs(source, signature)
     for name, spec in source.calls[signature].specs.items():
         if own is not None and name in own and np.asarray(own[name]).size:
             values = np.asarray(own[name])
@@ -270,7 +280,7 @@ def _ranges(source: Source, signature: str, own: Tensors | None) -> Json:
                 out[name] = {"words": sorted({w.decode("latin-1") for w in words})[:200], "why": "own data"}
             else:
                 out[name] = {"low": values.min().item(), "high": values.max().item(), "why": "own data"}
-        elif spec.dtype.is_integer and limit is not None:
+        elif limit is not None and (spec.dtype.is_integer or name in indices):
             out[name] = {"low": 0, "high": limit - 1, "why": f"an Embedding of {limit} rows"}
         elif spec.dtype.name == "string" and vocabulary:
             words = [w.encode().decode("latin-1") for w in vocabulary[:200]]
@@ -285,6 +295,15 @@ def _layers(model: Any) -> list[Any]:
 def _embedding_limit(model: Any) -> int | None:
     sizes = [layer.input_dim for layer in _layers(model) if type(layer).__name__ == "Embedding"]
     return min(sizes) if sizes else None
+
+
+def _embedded_inputs(source: Source, signature: str) -> set[str]:
+    """Inputs that an Embedding reads: indices also where Keras 2 made them floating-point numbers."""
+    readers = [layer for layer in _layers(source.keras_model) if type(layer).__name__ == "Embedding"]
+    tensors = [t for layer in readers for node in layer._inbound_nodes for t in node.input_tensors]
+    feeding = {t._keras_history.operation.name for t in tensors}
+    names = source.calls[signature].layer_names
+    return {name for name, layer in names.inputs.items() if layer in feeding} if names else set()
 
 
 def _vocabulary(model: Any) -> list[str]:

@@ -1,8 +1,8 @@
 """A source that has been opened: its signatures, its reference outputs, and what the writers start from.
 
 The model is loaded, traced and frozen at most once. At opening, everything a later process needs is staged as
-files (`model.keras` where there is a Keras model, and `saved_model/`), so that a worker that replaces a crashed
-one continues with the very same weights.
+files (`model.keras` where there is a Keras model, and `saved_model/` unless that file is known to load), so that a
+worker that replaces a crashed one continues with the very same weights.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import NameMap, Signature
 from exporter.selection import Scopes, Traced
+from exporter.source.keras_fixes import fixed_keras
 from exporter.source.scopes import Calls, graph_scopes, producers, recorded
 from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
@@ -47,12 +48,16 @@ class Source:
     variables: tuple[Any, ...]
     staging: Path
     keras_model: Any = None
+    no_keras: str = "the source is not a Keras model (a SavedModel or tf.Module has no Keras configuration)"
     needs_code: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    examples: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    examples: Mapping[str, Tensors] = field(default_factory=dict)  # inputs that the source can run, by signature
     calibration: Mapping[str, Tensors] = field(default_factory=dict)  # rows to measure activations on, by signature
     derived: dict[str, Any] = field(default_factory=dict)  # what several writers start from, by its maker's name
+    unsaved: str = ""  # why Keras cannot save the model
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # the user's, for formats that carry it
+    reloads: bool = False  # the staged Keras file is known to load again
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
@@ -71,8 +76,8 @@ class Source:
 
     @property
     def saved_model(self) -> Path:
-        """The staged SavedModel with every signature."""
-        return self.staging / "saved_model"
+        """The staged SavedModel with every signature; made where it is first needed."""
+        return self._stage_saved_model()
 
     @property
     def layers_file(self) -> Path:
@@ -96,7 +101,7 @@ class Source:
         if key not in self._traces:
             call = self.calls[signature]
             specs = {n: tf.TensorSpec((pinned or {}).get(n, s.shape), s.dtype, name=n) for n, s in call.specs.items()}
-            with recorded(self.keras_model) as self._calls[key]:
+            with fixed_keras(), recorded(self.keras_model) as self._calls[key]:
                 self._traces[key] = named_function(signature, call.call, specs)
         return self._traces[key]
 
@@ -104,6 +109,15 @@ class Source:
     def layers(self) -> tuple[str, ...]:
         """The layers of all signatures; without Keras, the name scopes of their graphs."""
         return tuple(dict.fromkeys(layer for name in self.calls for layer in self.traced(name).layers))
+
+    def layer_variables(self) -> dict[str, list[Any]]:
+        """The Keras variables of each of `layers`; those of layers inside of others belong to both."""
+        found: dict[str, list[Any]] = {}
+        for name in self.calls:
+            self.concrete(name)
+            for layer, called in self._calls[name, ()].objects.items():
+                found.setdefault(layer, []).extend(called.weights)
+        return found
 
     def traced(self, signature: str, pinned: Shapes | None = None) -> Traced:
         """Which names of one trace's graph belong to which layer."""
@@ -145,9 +159,18 @@ class Source:
     def reference(self, signature: str, inputs: Tensors) -> Tensors:
         """The source's own outputs, eager on the CPU, in inference mode and in their own dtypes.
 
+        Where a layer of Keras computes other dtypes eagerly than in `predict` (Resizing of bytes), it is `predict`'s.
+
         Raises:
             SourceError: the model itself cannot run these inputs.
         """
+        found = self._computed(signature, inputs, self.calls[signature].call)
+        declared = {s.name: s.dtype for s in self.signatures[signature].outputs}
+        if any(array.dtype.kind in "fiub" and array.dtype != declared[name] for name, array in found.items()):
+            return self._computed(signature, inputs, self.concrete(signature))
+        return found
+
+    def _computed(self, signature: str, inputs: Tensors, compute: Callable[..., Mapping[str, Any]]) -> Tensors:
         call = self.calls[signature]
         # every case starts from the state the source was opened with
         state = (
@@ -156,7 +179,7 @@ class Source:
         try:
             with tf.device("/CPU:0"):
                 tensors = {n: tf.constant(inputs[n], s.dtype) for n, s in call.specs.items()}
-                results = call.call(**tensors)
+                results = compute(**tensors)
         except Exception as error:
             raise SourceError(
                 "reference",
@@ -172,16 +195,38 @@ class Source:
             out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
         return out
 
+    @property
+    def names_file(self) -> Path:
+        """The staged names of inputs and outputs: those of the Keras model may be others."""
+        return self.staging / "names.json"
+
     def stage(self) -> None:
-        """Write `model.keras` and `saved_model/` into the staging directory, once."""
+        """Write what a later process continues from, once.
+
+        That is `model.keras`, if Keras can save the model, and `saved_model/` if the former may not reload.
+        """
+        if not self.names_file.exists():
+            self.names_file.write_text(json.dumps({n: s.to_json() for n, s in self.signatures.items()}))
         if self.keras_model is not None and not self.keras_file.exists():
-            self.keras_model.save(self.keras_file)
-        if not self.saved_model.exists():
-            save_saved_model(self, self.saved_model)
+            try:
+                self.keras_model.save(self.keras_file)
+            except Exception as error:  # a layer whose arguments cannot be written; other formats need none of them
+                self.unsaved = first_line(error)
+        if self.unsaved or not self.reloads:
+            self._stage_saved_model()
         if self.keras_model is not None and not self.layers_file.exists():
             for name in self.calls:
                 self.concrete(name)
             self.layers_file.write_text(json.dumps({name: self._calls[name, ()].to_json() for name in self.calls}))
+
+    def _stage_saved_model(self) -> Path:
+        path = self.staging / "saved_model"
+        if not path.exists():
+            # a process that continues after this one must not find half of it
+            partial = path.with_name(f"{path.name}.partial")
+            save_saved_model(self, partial)
+            partial.rename(path)
+        return path
 
 
 def first_line(error: BaseException) -> str:
@@ -201,8 +246,10 @@ def save_saved_model(source: Source, path: Path) -> None:
     """
     module = tf.Module()
     module.source = list(source.trackables)
-    module.raw_variables = list(source.variables)
     signatures = {name: source.concrete(name) for name in source.calls}
+    # those of the graphs too: Keras does not list the state that a recurrent layer keeps between calls
+    found = (*source.variables, *(v for concrete in signatures.values() for v in concrete.graph.variables))
+    module.raw_variables = list({id(v): v for v in found}.values())
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants
 
 from exporter.formats import Refused
 from exporter.model import Signature, TensorSpec
@@ -28,13 +28,13 @@ class FrozenGraph:
     """A graph with its variables as constants.
 
     `inputs` maps signature name -> placeholder tensor (`x:0`), `outputs` signature name -> tensor, both in
-    signature order. `function` is the same graph as a concrete function.
+    signature order. `function` is the same graph as a concrete function, where control flow is not lowered.
     """
 
     graph_def: Any
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    function: Any
+    function: Any = None
 
 
 def named_function(name: str, call: Callable[..., Mapping[str, tf.Tensor]], specs: Mapping[str, tf.TensorSpec]) -> Any:
@@ -104,17 +104,31 @@ def freeze(concrete: Any, *, lower_control_flow: bool) -> FrozenGraph:
             f"the weights take {size / 2**30:.2f} GiB and a graph with constants must stay under 2 GiB; "
             "use saved-model, keras or tflite"
         )
-    frozen = convert_variables_to_constants_v2(
-        concrete, lower_control_flow=lower_control_flow, aggressive_inlining=True
-    )
-    graph_def = frozen.graph.as_graph_def()
+    # keyword tensors and dict results are flattened in sorted order, captured variables come last
+    names, results = sorted(concrete.structured_input_signature[1]), sorted(concrete.structured_outputs)
+    inputs = dict(zip(names, (t.name for t in concrete.inputs), strict=False))
+    outputs = dict(zip(results, (t.name for t in concrete.outputs), strict=True))
+    inputs = {n: inputs[n] for n in concrete.structured_input_signature[1]}
     if lower_control_flow:
-        graph_def = lower_ops(graph_def)
-    # keyword tensors and dict results are flattened in sorted order
-    inputs = dict(zip(sorted(concrete.structured_input_signature[1]), (t.name for t in frozen.inputs), strict=True))
-    outputs = dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True))
-    order = concrete.structured_input_signature[1]
-    return FrozenGraph(graph_def, {n: inputs[n] for n in order}, outputs, frozen)
+        kept = [*inputs.values(), *outputs.values()]
+        return FrozenGraph(lower_ops(_with_constants(concrete, kept)), inputs, outputs)
+    function = convert_to_constants.convert_variables_to_constants_v2(
+        concrete, lower_control_flow=False, aggressive_inlining=True
+    )
+    return FrozenGraph(function.graph.as_graph_def(), inputs, outputs, function)
+
+
+def _with_constants(concrete: Any, kept: Iterable[str]) -> Any:
+    """The GraphDef behind some tensors, with calls and control flow inlined and variables as constants.
+
+    The first two steps of `convert_variables_to_constants_v2`; its last one, a function around the graph, takes
+    most of the time and nobody needs it here.
+    """
+    data = convert_to_constants._FunctionConverterDataInEager(
+        func=concrete, lower_control_flow=True, aggressive_inlining=True
+    )
+    graph_def, _ = convert_to_constants._replace_variables_by_constants(data)
+    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, [name.partition(":")[0] for name in kept])
 
 
 def lower_ops(graph_def: Any) -> Any:

@@ -193,18 +193,22 @@ def _saved_model(path: Path) -> Json:
 def _tfjs(path: Path) -> Json:
     model = json.loads(path.read_text())
     sizes: Counter[str] = Counter()
+    quantized: list[Json] = []
     for group in model["weightsManifest"]:
         for weight in group["weights"]:
             stored = weight.get("quantization", {}).get("dtype", weight["dtype"])
             count = 1
             for d in weight["shape"]:
                 count *= d
+            if "scale" in weight.get("quantization", {}):
+                quantized.append({"name": weight["name"], "dtype": stored, "scales": 1, "axis": 0})
             sizes[stored] += count * {"float32": 4, "int32": 4, "float16": 2, "uint16": 2}.get(stored, 1)
     shards = [p for group in model["weightsManifest"] for p in group["paths"]]
     weights = sum((path.parent / p).stat().st_size for p in shards)
     common: Json = {
         "bytes": path.stat().st_size + weights,
         "dtypes": dict(sizes),
+        "quantization": quantized,
         "facts": {"shards": len(shards), "converted by": model.get("convertedBy", "")},
     }
     if model["format"] == "layers-model":
@@ -306,7 +310,24 @@ def _onnx_weights(path: Path) -> Tensors:
     return as_tensors({n: (w.values, w.step) for n, w in stored.weights(onnx.load(str(path))).items()})
 
 
-_WEIGHTS = {"tflite": _tflite_weights, "onnx": _onnx_weights}
+def _tfjs_weights(path: Path) -> Tensors:
+    from exporter.formats._tfjs_quantize import stored_weight
+    from exporter.formats._tfjs_weights import NUMBERS, manifest_of, stored_weights
+
+    found = {
+        spec["name"]: stored_weight(spec, stored)
+        for spec, stored in stored_weights(path.parent, manifest_of(path))
+        if spec["dtype"] in NUMBERS
+    }
+    return as_tensors({n: (w.values, w.step) for n, w in found.items()})
+
+
+_WEIGHTS = {
+    "tflite": _tflite_weights,
+    "onnx": _onnx_weights,
+    "tfjs-graph": _tfjs_weights,
+    "tfjs-layers": _tfjs_weights,
+}
 
 
 def _weights(request: Mapping[str, Any]) -> Json:

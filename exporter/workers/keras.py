@@ -25,21 +25,24 @@ from exporter.workers.source import quiet, versions
 
 
 class KerasModel:
-    """A reloaded model in inference mode, run eagerly."""
+    """A reloaded model in inference mode, run eagerly; as `predict` runs it where that gives other dtypes."""
 
     def __init__(self, path: Path, custom: Path | None) -> None:
         self.model = load_keras_file(path, load_code(custom) if custom else None)
         self._call = keras_call(self.model)
         self.inputs = tuple(TensorSpec(n, s.dtype.name, dims(s.shape)) for n, s in self._call.specs.items())
-        concrete = tf.function(self._call.call, autograph=False).get_concrete_function(**self._call.specs)
-        results = concrete.structured_outputs
+        self._traced = tf.function(self._call.call, autograph=False).get_concrete_function(**self._call.specs)
+        results = self._traced.structured_outputs
         self.outputs = tuple(TensorSpec(n, results[n].dtype.name, dims(results[n].shape)) for n in self._call.outputs)
 
     def run(self, inputs: Tensors) -> Tensors:
         with tf.device("/CPU:0"):
             tensors = {s.name: tf.constant(inputs[s.name], s.dtype) for s in self.inputs}
+            results = self._call.call(**tensors)
+            if any(results[s.name].dtype.name != s.dtype for s in self.outputs):
+                results = self._traced(**tensors)
             out = {}
-            for name, tensor in self._call.call(**tensors).items():
+            for name, tensor in results.items():
                 array = tensor.numpy()
                 out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
             return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.formats.registry import format_named
 from exporter.model import Entry, Json
+from exporter.workers.importing import import_tensorflow
 from exporter.workers.serve import Unsupported, serve
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class SourceHandler:
     def _op_write(self, request: Mapping[str, Any]) -> Json:
         source = self._prepared(request)
         source.keep_float = tuple(request.get("keep_float", ()))
+        source.metadata = request.get("metadata", {})
         try:
             written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
         except Refused as refusal:
@@ -100,11 +103,9 @@ class SourceHandler:
             raise Unsupported(str(refusal)) from refusal
 
     def _prepared(self, request: Mapping[str, Any]) -> Source:
-        """The source with what a request brings: shapes of inputs, and rows to measure activations on."""
+        """The source with what a request brings: example inputs, and rows to measure activations on."""
         source = self._opened()
-        source.examples = {
-            s: {n: tuple(shape) for n, shape in inputs.items()} for s, inputs in request["examples"].items()
-        }
+        source.examples = {s: tensors.load(path) for s, path in request["examples"].items()}
         source.calibration = {s: tensors.load(path) for s, path in request["calibration"].items()}
         return source
 
@@ -159,6 +160,8 @@ def quiet() -> None:
 
 
 def main() -> None:
+    # Keras imports scikit-learn for wrappers that only code can ask for
+    import_tensorflow(without=("sklearn",) if "--files-only" in sys.argv else ())
     quiet()
     serve(SourceHandler())
 

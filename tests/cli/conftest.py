@@ -78,7 +78,7 @@ class Result:
 class Running:
     """A command that has been started; stderr is read as it comes."""
 
-    def __init__(self, arguments: Sequence[str], directory: Path, environment: dict[str, str], limit: int) -> None:
+    def __init__(self, command: Sequence[str], directory: Path, environment: dict[str, str], limit: int) -> None:
         self.mark = uuid4().hex
         self.temporary = directory / f"tmp-{self.mark}"
         self.temporary.mkdir()
@@ -93,7 +93,7 @@ class Running:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
         self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -163,11 +163,12 @@ class Running:
 class Cli:
     """`cli("verify", bundle)` runs the command to its end; it must leave no files, processes or traceback."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Sequence[str] = COMMAND) -> None:
         self.directory = directory
+        self._program = program
 
     def start(self, *arguments: object, limit: int = 0, **environment: str) -> Running:
-        return Running([str(a) for a in arguments], self.directory, environment, limit)
+        return Running([*self._program, *map(str, arguments)], self.directory, environment, limit)
 
     def __call__(self, *arguments: object, status: int | None = 0, limit: int = 0, **environment: str) -> Result:
         result = self.start(*arguments, limit=limit, **environment).finish()
@@ -186,6 +187,12 @@ class Cli:
 def cli(tmp_path: Path) -> Cli:
     """The command, run in the test's own directory."""
     return Cli(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def converter(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The command with the published TF.js converter's flags."""
+    return Cli(tmp_path_factory.mktemp("converter"), (sys.executable, "-m", "exporter.cli.tfjs_converter"))
 
 
 @pytest.fixture(scope="session")

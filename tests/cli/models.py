@@ -110,7 +110,31 @@ def inputs() -> dict[str, np.ndarray]:
     return {"features": np.arange(12, dtype=np.float32).reshape(3, 4)}
 
 
+def keras_2() -> object:
+    """A model of tf_keras with the numbers that Keras 3 reads otherwise: hard_sigmoid."""
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(3)
+    features = tf_keras.Input((4,), name="features")
+    hidden = tf_keras.layers.Dense(32, activation="hard_sigmoid", bias_initializer="random_uniform", name="hidden")(
+        features
+    )
+    return tf_keras.Model(features, tf_keras.layers.Dense(3, activation="softmax", name="scores")(hidden), name="old")
+
+
+def keras_2_files(directory: Path) -> None:
+    """What tf_keras writes: old.h5, old.keras, the SavedModel old, and code in lambda.h5."""
+    import tf_keras
+
+    model = keras_2()
+    model.save(directory / "old.h5")
+    model.save(directory / "old.keras")
+    model.save(directory / "old")
+    tf_keras.Sequential([tf_keras.Input((2,)), tf_keras.layers.Lambda(lambda x: x * 2)]).save(directory / "lambda.h5")
+
+
 def main(directory: Path) -> None:
+    keras_2_files(directory)
     model = functional()
     model.save(directory / "functional.keras")
     model.save(directory / "functional.h5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,16 +22,14 @@ def truncated(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
 
 
-def keras_2_archive(source: Path, target: Path) -> None:
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "metadata.json":
-                data = json.dumps({**json.loads(data), "keras_version": "2.15.0"}).encode()
-            new.writestr(name, data)
+def keras_1(source: Path, target: Path) -> None:
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        file.attrs["keras_version"] = "1.2.2"
 
 
-def keras_2_hdf5(source: Path, target: Path) -> None:
+def mislabelled(source: Path, target: Path) -> None:
+    """A file of Keras 3 that says that Keras 2 wrote it."""
     shutil.copy(source, target)
     with h5py.File(target, "r+") as file:
         file.attrs["keras_version"] = "2.15.0"
@@ -52,8 +51,10 @@ FILES: dict[str, tuple[str, Callable[[Path, Path], None], list[str]]] = {
     "truncated.h5": ("functional.h5", truncated, ["is not a complete .h5 file", "truncated", "save or copy it again"]),
     "empty.keras": ("functional.keras", lambda source, target: target.touch(), ["(0 bytes)", "save or copy it again"]),
     "other.keras": ("functional.keras", other_archive, ["is not a complete .keras file", "metadata.json"]),
-    "old.keras": ("functional.keras", keras_2_archive, ["was written by Keras 2.15.0", "tf_keras", "SavedModel"]),
-    "old.h5": ("functional.h5", keras_2_hdf5, ["was written by Keras 2.15.0", "tf_keras", "SavedModel"]),
+    "oldest.h5": ("functional.h5", keras_1, ["was written by Keras 1.2.2", "Keras 2.2", "save it again"]),
+    "mislabelled.h5": ("functional.h5", mislabelled, ["cannot be loaded by tf_keras"]),
+    "lambda.h5": ("lambda.h5", shutil.copy, ["holds code in its Lambda layer 'lambda'", "module.py:callable"]),
+    "truncated-old.h5": ("old.h5", truncated, ["is not a complete .h5 file", "save or copy it again"]),
     "weights.h5": ("functional.h5", weights_only, ["holds weights but no model", "model.save"]),
     "custom.keras": ("custom.keras", shutil.copy, ["uses Scale, which Keras does not have", "--custom module.py"]),
 }
@@ -76,6 +77,44 @@ def test_directories_are_judged_at_once(cli: Any, files: Path) -> None:
     assert "empty has no saved_model.pb" in cli("convert", "empty", status=1).err
     result = cli("convert", "served", status=1)
     assert "give the directory that holds saved_model.pb; served/17 has one" in result.err
+
+
+def test_keras_2_without_tf_keras(cli: Any, files: Path) -> None:
+    """The file is refused with the command that helps; a SavedModel needs tf_keras for Keras' own formats only."""
+    (cli.directory / "without").mkdir()
+    (cli.directory / "without" / "sitecustomize.py").write_text('import sys\nsys.modules["tf_keras"] = None\n')
+    hidden = {"PYTHONPATH": f"{cli.directory / 'without'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    result = cli("convert", files / "old.h5", status=1, **hidden)
+    assert result.err.count("error: ") == 1
+    assert "old.h5 was written by Keras 2." in result.err
+    assert "pip install --no-deps 'tf-keras==2.21.*'" in result.err  # that of the locked TensorFlow
+    result = cli("convert", files / "old", "--to", "keras", "--to", "onnx", "--runtime", "keras", "--runtime",
+                 "onnxruntime", status=1, **hidden)  # fmt: skip
+    assert "refused: keras: the source is a SavedModel of Keras 2" in result.err
+    assert "pip install --no-deps" in result.err
+    assert "5 passed" in result.out
+
+
+def test_tfjs_directories(cli: Any, every_format: Any) -> None:
+    """Told before TensorFlow is started, and by the worker."""
+    for name, change in {
+        "graph": lambda document: document.update(format="graph-model"),
+        "outside": lambda document: document["weightsManifest"][0]["paths"].insert(0, "../secret.bin"),
+    }.items():
+        shutil.copytree(every_format.root / "artifacts" / "tfjs-layers", cli.directory / name)
+        file = cli.directory / name / "model.json"
+        document = json.loads(file.read_text())
+        change(document)
+        file.write_text(json.dumps(document))
+    expected = {
+        "graph": ["is a TF.js graph model", "no Keras model can be made", "SavedModel"],
+        "outside": ["'../secret.bin'", "outside of its directory"],
+    }
+    for name, words in expected.items():
+        result = cli("convert", name, status=1)
+        assert result.out == ""
+        assert result.err.count("error: ") == 1
+        assert all(word in result.err for word in words), result.err
 
 
 def test_what_only_tensorflow_can_tell(cli: Any, files: Path) -> None:

@@ -64,6 +64,39 @@ def test_callables_and_saved_model(cli: Any, files: Path) -> None:
     assert [s["name"] for s in two.json["signatures"]] == ["other"]
 
 
+def test_keras_2(cli: Any, files: Path) -> None:
+    """Its own call is the reference; the Keras formats hold a Keras 3 model that computes the same."""
+    formats = [argument for name in ("keras", "tfjs-layers", "onnx") for argument in ("--to", name)]
+    runtimes = [argument for name in ("keras", "tfjs-node-cpu", "onnxruntime") for argument in ("--runtime", name)]
+    said = [*formats, *runtimes, "--json", "--quiet"]
+    results = cli.together(
+        ["convert", files / "old.h5", "-o", "h5", *said],
+        ["convert", files / "old.keras", "-o", "archive", *said],
+        ["convert", files / "old", "-o", "directory", *said],
+        ["convert", f"{MODELS}:keras_2", "-o", "object", *said],
+    )
+    for result, kind in zip(results, ("keras", "keras", "saved-model", "callable"), strict=True):
+        check(result.json, kind, FEATURES, {"scores"})
+        assert {a["status"] for a in result.json["artifacts"]} == {"written"}
+        assert any("became Dense and Rescaling and ReLU" in note for note in result.json["summary"]["notes"])
+
+
+def test_tfjs_layers(cli: Any, every_format: Any) -> None:
+    source = every_format.root / "artifacts" / "tfjs-layers"
+    back, file = cli.together(
+        ["convert", source, "-o", "back", "--to", "keras", "--to", "tfjs-layers", "--runtime", "keras", "--runtime",
+         "tfjs-node-cpu", "--json", "--quiet"],
+        ["convert", source / "model.json", "-o", "file", *QUICK],
+    )  # fmt: skip
+    check(back.json, "tfjs", FEATURES, {"scores"})
+    check(file.json, "tfjs", FEATURES, {"scores"})
+    assert back.json["source"]["digest"] == file.json["source"]["digest"] != ""
+    # a second trip writes the very same files
+    again = cli.directory / "back" / "artifacts" / "tfjs-layers"
+    for name in ("model.json", "group1-shard1of1.bin"):
+        assert (again / name).read_bytes() == (source / name).read_bytes()
+
+
 def test_subclassed_callable(small: Any) -> None:
     report = small.result.json
     check(report, "callable", FEATURES, {"outputs"})

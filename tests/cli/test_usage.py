@@ -24,6 +24,37 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
         ["convert", "linear-spark", "--to", "tfjs-graph:shard-size=big"],
         ["shard-size", "expected a size such as 4MiB", "'big'"],
     ),
+    "quantize": (
+        ["convert", "linear-spark", "--to", "tfjs-graph:quantize=int8"],
+        ["option quantize: expected none, float16, uint8 or uint16", "'int8'"],
+    ),
+    "quantize-only": (
+        ["convert", "linear-spark", "--to", "tfjs-layers:quantize-only=dense*"],
+        ["quantize-only says which weights", "add quantize=uint8"],
+    ),
+    "quantize-tolerance": (
+        ["convert", "linear-spark", "--to", "tfjs-layers:quantize=uint8", "--rtol", "1"],
+        ["every recipe is quantized"],
+    ),
+    "shard-names": (
+        ["convert", "linear-spark", "--to", "tfjs-layers:shard-names=md5"],
+        ["expected plain or hashed, found 'md5'"],
+    ),
+    "metadata": (["convert", "linear-spark", "--metadata", "labels"], ["--metadata", "expected KEY:FILE"]),
+    "metadata-file": (["convert", "linear-spark", "--metadata", "a:absent.json"], ["absent.json cannot be read"]),
+    "metadata-json": (["convert", "linear-spark", "--metadata", "a:present.py"], ["present.py is not JSON"]),
+    "metadata-twice": (
+        ["convert", "linear-spark", "--metadata", "a:present.json", "--metadata", "a:present.json"],
+        ["the key 'a' is given twice"],
+    ),
+    "metadata-useless": (
+        ["convert", "linear-spark", "--to", "onnx", "--metadata", "a:present.json"],
+        ["no recipe carries it", "tfjs-layers, tfjs-graph"],
+    ),
+    "metadata-reserved": (
+        ["convert", "linear-spark", "--metadata", "signature:present.json"],
+        ["metadata of tfjs-graph cannot have the key 'signature'", "choose another key"],
+    ),
     "runtime": (
         ["convert", "linear-spark", "--runtime", "litert-nod"],
         ["'litert-nod'", "did you mean 'litert-node'?"],

@@ -70,6 +70,12 @@ def test_recipes_and_gates_of_quantization_are_current() -> None:
         assert readme.replace(page, name, content) == page, "run: make readme"
 
 
+def test_options_of_tfjs_are_current() -> None:
+    page = (TOP / "docs" / "tfjs.md").read_text()
+    options = reference.load_module(TOP / "tools" / "tfjs.py").option_table()
+    assert readme.replace(page, "options", options) == page, "run: python tools/tfjs.py"
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the README's examples name."""

@@ -59,7 +59,7 @@ def prepared(source: Source, shape: tuple[int, ...]) -> Source:
     (key,) = call.specs
     rows = {key: np.random.default_rng(0).normal(size=(16, *shape)).astype(np.float32)}
     source.calibration = {name: rows}
-    source.examples = {name: {key: (1, *shape)}}
+    source.examples = {name: {key: rows[key][:1]}}
     return source
 
 

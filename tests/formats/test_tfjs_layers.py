@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 from keras import Input, Model, Sequential
@@ -13,125 +13,19 @@ from keras import layers as L
 
 from exporter.formats import Refused
 from exporter.formats.tfjs_layers import FORMAT, write
+from exporter.reference import load_module
 from exporter.source.loaders import from_callable, from_keras
 
-
-class Custom(L.Layer):
-    def call(self, x):
-        return x + 1
-
-
-class Dense(L.Dense):
-    """A custom class under a name that TF.js knows."""
-
-
-class Subclassed(keras.Model):
-    def call(self, x):
-        return x * 2
+CASES = load_module(Path(__file__).parents[1] / "parity" / "tfjs_refused.py")
+SERIES = (5, 3)
 
 
 def seq(shape, *layers, dtype="float32"):
     return Sequential([Input(shape, dtype=dtype), *layers])
 
 
-def functional(build, *shapes, dtype="float32"):
-    inputs = [Input(s, dtype=dtype) for s in shapes]
-    return Model(inputs, build(*inputs))
-
-
-def explicit_mask():
-    x, m = Input((5, 3)), Input((5,), dtype="bool")
-    return Model([x, m], L.LSTM(2)(x, mask=m))
-
-
-def other_mask():
-    a, b = Input((5,), dtype="int32"), Input((5,), dtype="int32")
-    mask = L.Embedding(9, 3, mask_zero=True).compute_mask(b)
-    return Model([a, b], L.LSTM(2)(L.Embedding(9, 3, mask_zero=True)(a), mask=mask))
-
-
 def masked(*layers):
     return seq((5,), L.Embedding(9, 4, mask_zero=True), *layers, dtype="int32")
-
-
-def masked_nested():
-    inner = masked()
-    x = Input((5,), dtype="int32")
-    return Model(x, L.LSTM(2)(inner(x)))
-
-
-def two_directions():
-    return L.Bidirectional(L.LSTM(2), backward_layer=L.LSTM(3, go_backwards=True))
-
-
-IMAGE, SERIES = (6, 6, 4), (5, 3)
-# name -> (model, what the refusal must say besides the layer and the way out)
-REFUSED = {
-    "hard_sigmoid": (lambda: seq((3,), L.Dense(2, "hard_sigmoid")), "activation='hard_sigmoid'"),
-    "leaky_relu activation": (lambda: seq((3,), L.Dense(2, "leaky_relu")), "leaky_relu"),
-    "exponential": (lambda: seq((3,), L.Activation("exponential")), "exponential"),
-    "lambda activation": (lambda: seq((3,), L.Dense(2, lambda t: t * 2)), "activation="),
-    "recurrent hard_sigmoid": (lambda: seq(SERIES, L.LSTM(2, recurrent_activation="hard_sigmoid")), "recurrent"),
-    "bilinear": (lambda: seq(IMAGE, L.UpSampling2D(interpolation="bilinear")), "interpolation='bilinear'"),
-    "batch norm axis": (lambda: seq(IMAGE, L.BatchNormalization(axis=1)), "axis=1"),
-    "layer norm axes": (lambda: seq(IMAGE, L.LayerNormalization(axis=[1, 2])), "axis=[1, 2]"),
-    "softmax axis": (lambda: seq(SERIES, L.Softmax(axis=1)), "axis=1"),
-    "relu slope": (lambda: seq((3,), L.ReLU(negative_slope=0.1)), "negative_slope=0.1"),
-    "relu threshold": (lambda: seq((3,), L.ReLU(threshold=1.0)), "threshold=1.0"),
-    "elu alpha": (lambda: seq((3,), L.ELU(alpha=0.5)), "alpha=0.5"),
-    "keepdims": (lambda: seq(IMAGE, L.GlobalAveragePooling2D(keepdims=True)), "keepdims=True"),
-    "grouped conv": (lambda: seq(IMAGE, L.Conv2D(4, 3, groups=2)), "groups=2"),
-    "causal": (lambda: seq(SERIES, L.Conv1D(4, 2, padding="causal")), "padding='causal'"),
-    "channels first": (lambda: seq(IMAGE, L.MaxPooling2D(data_format="channels_first")), "channels_first"),
-    "dilated depthwise": (lambda: seq(IMAGE, L.DepthwiseConv2D(2, dilation_rate=2)), "dilation_rate"),
-    "dilated transpose": (lambda: seq(IMAGE, L.Conv2DTranspose(2, 3, dilation_rate=2)), "dilation_rate"),
-    "output padding": (lambda: seq(IMAGE, L.Conv2DTranspose(2, 3, 2, output_padding=1)), "output_padding"),
-    "gru": (lambda: seq(SERIES, L.GRU(2)), "reset_after=True"),
-    "stateful": (lambda: Sequential([Input(batch_shape=(1, 5, 3)), L.LSTM(2, stateful=True)]), "stateful=True"),
-    "states fed": (lambda: functional(lambda x, h: L.SimpleRNN(2)(x, initial_state=h), SERIES, (2,)), "initial_state"),
-    "rnn cell": (lambda: seq(SERIES, L.RNN(L.LSTMCell(2))), "no such layer"),
-    "bidirectional gru": (lambda: seq(SERIES, L.Bidirectional(L.GRU(2))), "reset_after"),
-    "two directions": (lambda: seq(SERIES, two_directions()), "units"),
-    "bidirectional states": (
-        lambda: functional(lambda x: L.Bidirectional(L.LSTM(2, return_state=True))(x)[0], SERIES),
-        "return_state",
-    ),
-    "rescaling by vector": (lambda: seq((2,), L.Rescaling([1.0, 2.0])), "scale=[1.0, 2.0]"),
-    "vector flatten": (lambda: functional(lambda x: L.Flatten()(x), ()), "rank"),
-    "dynamic flatten": (lambda: functional(lambda x: L.Flatten()(x), (None, 3)), "dynamic"),
-    "normalization": (lambda: seq((3,), L.Normalization(mean=0.0, variance=1.0)), "no such layer"),
-    "subtract": (lambda: functional(lambda a, b: L.Subtract()([a, b]), (3,), (3,)), "no such layer"),
-    "resizing": (lambda: seq(IMAGE, L.Resizing(3, 3)), "no such layer"),
-    "operation": (lambda: functional(lambda x: L.Dense(2)(x) * 2, (3,)), "is not a Keras layer"),
-    "custom": (lambda: seq((3,), Custom()), "custom layer"),
-    "custom of a known name": (lambda: seq((3,), Dense(2)), "custom layer"),
-    "subclass": (lambda: _called(Subclassed()), "class of its own"),
-    "nested subclass": (lambda: seq((3,), _called(Subclassed())), "class of its own"),
-    "mixed precision": (lambda: seq((3,), L.Dense(2, dtype="mixed_float16")), "mixed_float16"),
-    "float64": (lambda: seq((3,), L.Dense(2, dtype="float64"), dtype="float64"), "float"),
-    "bytes": (lambda: seq(IMAGE, L.Rescaling(1.0), dtype="uint8"), "uint8"),
-    "integers into Dense": (lambda: seq((3,), L.Dense(2), dtype="int32"), "int32"),
-    "ranks": (lambda: functional(lambda a, b: L.Add()([a, b]), SERIES, (3,)), "rank"),
-    "explicit mask": (explicit_mask, "mask"),
-    "mask of another": (other_mask, "mask"),
-    "masked pooling": (lambda: masked(L.GlobalAveragePooling1D()), "masked"),
-    "masked softmax": (lambda: masked(L.Softmax()), "masked"),
-    "masked flatten": (lambda: masked(L.Flatten()), "masked"),
-    "masked sequences both ways": (lambda: masked(L.Bidirectional(L.LSTM(2, return_sequences=True))), "zeros"),
-    "masked distributed": (lambda: masked(L.Reshape((5, 2, 2)), L.TimeDistributed(L.LSTM(2))), "masked"),
-    "mask out of a nested model": (masked_nested, "mask"),
-    "masked merge": (lambda: functional(_masked_sum, (5,), dtype="int32"), "masked"),
-}
-
-
-def _called(model):
-    model(np.zeros((1, 3), np.float32))
-    return model
-
-
-def _masked_sum(x):
-    e = L.Embedding(9, 4, mask_zero=True)
-    return L.Add()([e(x), e(x)])
 
 
 def written(model, tmp_path, shard_size="4MiB"):
@@ -141,9 +35,9 @@ def written(model, tmp_path, shard_size="4MiB"):
     return result, json.loads((directory / "model.json").read_text())
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", CASES.REFUSED)
 def test_what_tfjs_computes_differently_is_refused(name, tmp_path):
-    build, reason = REFUSED[name]
+    build, reason = CASES.REFUSED[name]
     directory = tmp_path / "artifact"
     directory.mkdir()
     with pytest.raises(Refused) as refusal:
@@ -200,12 +94,59 @@ def test_bidirectional_weights(tmp_path):
     assert names == [f"both/{side}_cell/{v}" for side in ("forward", "backward") for v in variables]
 
 
-def test_training_only_configuration_is_left_out(tmp_path):
-    layer = L.Dense(2, kernel_regularizer="l2", kernel_initializer="orthogonal", bias_constraint="non_neg", name="d")
-    _, document = written(seq((3,), layer), tmp_path)
-    config = document["modelTopology"]["model_config"]["config"]["layers"][1]["config"]
-    assert config["kernel_initializer"]["class_name"] == "Zeros"
-    assert not {"kernel_regularizer", "bias_constraint", "registered_name"} & set(config)
+def layer_config(document, index=1):
+    return document["modelTopology"]["model_config"]["config"]["layers"][index]["config"]
+
+
+def test_training_configuration_is_kept_where_tfjs_has_the_same(tmp_path):
+    layer = L.Dense(
+        2,
+        kernel_initializer="he_uniform",
+        bias_initializer="he_normal",
+        kernel_regularizer="l2",
+        bias_regularizer=keras.regularizers.OrthogonalRegularizer(),
+        kernel_constraint=keras.constraints.MaxNorm(1.5, axis=0),
+        bias_constraint=keras.constraints.MaxNorm(axis=[0]),
+        activity_regularizer="l1",
+    )
+    result, document = written(seq((3,), layer), tmp_path)
+    config = layer_config(document)
+    assert config["kernel_initializer"] == {"class_name": "HeUniform", "config": {"seed": None}}
+    assert config["bias_initializer"]["class_name"] == "Zeros"  # TF.js draws normal ones with another deviation
+    assert config["kernel_regularizer"] == {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.01}}
+    assert config["kernel_constraint"] == {"class_name": "MaxNorm", "config": {"max_value": 1.5, "axis": 0}}
+    assert config["bias_regularizer"] is None
+    assert config["bias_constraint"] is None
+    left_out = [r for r in result.rewrites if "left out" in r]
+    assert [r.split(": ")[1].split(" ")[0] for r in left_out] == [
+        *("activity_regularizer", "bias_regularizer", "bias_constraint")
+    ]
+
+
+def test_recurrent_layers_start_from_zeros_rather_than_a_slow_orthogonal_matrix(tmp_path):
+    _, document = written(seq(SERIES, L.LSTM(2)), tmp_path)
+    config = layer_config(document)
+    assert config["recurrent_initializer"]["class_name"] == "Zeros"
+    assert config["kernel_initializer"]["class_name"] == "GlorotUniform"
+
+
+def test_a_rewrite_is_recorded_with_what_it_became(tmp_path):
+    result, document = written(seq((7, 2), L.Conv1D(3, 2, padding="causal", activation="celu", name="c")), tmp_path)
+    (rewrite,) = result.rewrites
+    assert "layer 'c' (Conv1D)" in rewrite
+    assert "causal" in rewrite
+    assert rewrite.endswith("it is now Reshape, ZeroPadding2D, Reshape, Conv1D, Activation")
+    layers = document["modelTopology"]["model_config"]["config"]["layers"]
+    assert [layer["class_name"] for layer in layers[1:]] == rewrite.split("it is now ")[1].split(", ")
+    assert layers[-1]["name"] == "c"  # the end of the chain is what others refer to
+    assert len({layer["name"] for layer in layers}) == len(layers)
+
+
+def test_layers_padded_with_zeros_are_frozen(tmp_path):
+    _, document = written(seq((7, 4), L.Conv1D(4, 2, groups=2), L.Conv1D(4, 2)), tmp_path)
+    grouped, plain = (layer_config(document, i) for i in (1, 2))
+    assert not grouped["trainable"]
+    assert plain["trainable"]
 
 
 def test_the_batch_is_dynamic_even_if_the_model_was_built_with_one(tmp_path):

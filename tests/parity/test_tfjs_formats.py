@@ -6,60 +6,36 @@ tensor shows. The models are in tfjs_zoo.py beside this file.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 from exporter import tensors
-from exporter.formats import Refused
-from exporter.formats._tfjs_layer_table import LAYERS
-from exporter.model import Entry, TensorSpec
-from exporter.protocol.client import Client, Ok
-from exporter.runtimes._node import node_worker
-from exporter.source.loaders import from_keras, load_code
+from exporter.formats import Refused, tfjs_graph
+from exporter.formats._tfjs_own import in_tensorflow
+from exporter.model import Entry
+from exporter.protocol.client import Client
+from exporter.reference import load_module
+from exporter.source.loaders import from_keras
 
-TOLERANCE = 1e-5  # of the RMS of the output
-RUNTIMES = ("tfjs-node-cpu", "tfjs-node-wasm")
-MODELS = load_code(Path(__file__).parent / "tfjs_zoo.py")
-
-
-def build(name: str) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    model, rng = MODELS.ZOO[name](), np.random.default_rng(5)
-    for v in model.variables:
-        if v.dtype != "float32" or type(v).__name__ == "SeedGenerator":
-            continue
-        scale = 1 / np.sqrt(max(1, np.prod(v.shape[:-1]))) if len(v.shape) > 1 else 0.3
-        value = rng.normal(0, scale, v.shape)
-        if "variance" in v.path:
-            value = rng.uniform(0.5, 1.5, v.shape)
-        v.assign(value + ("gamma" in v.path))
-    return model
+MODELS = load_module(Path(__file__).with_name("tfjs_zoo.py"))
+NODE = load_module(Path(__file__).with_name("tfjs_node.py"))
 
 
-def feed(spec: TensorSpec, batch: int, rng: np.random.Generator) -> tensors.Array:
-    shape = [batch if i == 0 else (9 if d is None else d) for i, d in enumerate(spec.shape)]
-    if spec.dtype == "string":
-        return tensors.as_strings(rng.choice(np.array(["a", "b", "ü", "zz", ""]), shape))
-    if spec.dtype != "float32":
-        return rng.integers(0, 8, shape).astype(spec.dtype)
-    return rng.normal(0, 1, shape).astype(np.float32)
+def build(name: str) -> Any:
+    return NODE.built(MODELS.ZOO[name])
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
-def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Client]]:
-    client = Client(node_worker(request.param)(), tmp_path_factory.mktemp("node") / "log")
-    reply = client.request("hello", 60, protocol=1, runtime=request.param)
-    assert isinstance(reply, Ok), reply
-    yield request.param, client
-    client.close()
+@pytest.fixture(scope="module", params=NODE.RUNTIMES)
+def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with NODE.started(request.param, tmp_path_factory.mktemp("node")) as client:
+        yield client
 
 
 @dataclass(frozen=True)
@@ -86,9 +62,10 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
             assert not list(directory.iterdir()), "a refusal left files behind"
             return Made(str(reason), directory, None, [])
         ((key, entry),) = written.entries.items()
+        specs = source.signatures[key].inputs
         cases = []
         for batch in (3, 1):
-            inputs = {s.name: feed(s, batch, np.random.default_rng(batch)) for s in source.signatures[key].inputs}
+            inputs = {s.name: NODE.feed(s, batch, np.random.default_rng(batch)) for s in specs}
             cases.append((inputs, source.reference(key, inputs)))
         return Made("", directory / entry.path, entry, cases)
 
@@ -98,7 +75,6 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]
 @pytest.mark.parametrize("format_name", ["tfjs_graph", "tfjs_layers"])
 @pytest.mark.parametrize("name", MODELS.ZOO)
 def test_node_computes_what_keras_computes(name, format_name, make, worker, tmp_path):
-    runtime, client = worker
     made = make(name, format_name)
     expected_refusal = (MODELS.NOT_IN_GRAPH if format_name == "tfjs_graph" else MODELS.NOT_IN_LAYERS).get(name, "")
     assert expected_refusal in made.refused
@@ -106,43 +82,27 @@ def test_node_computes_what_keras_computes(name, format_name, make, worker, tmp_
     if made.refused:
         return
     names, wrong = made.entry.names, {}
-    with loaded(client, made.path, format_name.replace("_", "-"), made.entry.key) as handle:
+    with NODE.loaded(worker, made.path, format_name.replace("_", "-"), made.entry.key) as handle:
         for inputs, reference in made.cases:
-            found = run(client, handle, {names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
+            found = NODE.run(worker, handle, {names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
             assert set(found) == {names.outputs[n] for n in reference}
             for output, expected in reference.items():
-                error = distance(found[names.outputs[output]], expected)
-                if not error < TOLERANCE:
+                error = NODE.distance(found[names.outputs[output]], expected)
+                if not error < NODE.TOLERANCE:
                     wrong[f"{output} {expected.shape}"] = error
-    # strict: a TF.js in which these are right must show
-    assert bool(wrong) == (runtime == "tfjs-node-wasm" and name in MODELS.WRONG_IN_WASM), wrong
+    assert not wrong
 
 
-@contextlib.contextmanager
-def loaded(client: Client, path: Path, format_name: str, key: str) -> Iterator[str]:
-    reply = client.request("load", 60, artifact=str(path), format=format_name, signature=key)
-    assert isinstance(reply, Ok), reply
-    yield reply.value["handle"]
-    client.request("unload", 30, handle=reply.value["handle"])
-
-
-def run(client: Client, handle: str, inputs: tensors.Tensors, directory: Path) -> tensors.Tensors:
-    tensors.save(directory / "in", inputs)
-    reply = client.request("run", 120, handle=handle, inputs=str(directory / "in"), outputs=str(directory / "out"))
-    assert isinstance(reply, Ok), reply
-    return tensors.load(directory / "out")
-
-
-def distance(found: tensors.Array, reference: tensors.Array) -> float:
-    """Largest difference, in units of the reference's RMS."""
-    assert found.shape == reference.shape
-    rms = np.sqrt(np.mean(np.square(reference, dtype=np.float64))) or 1.0
-    return float(np.max(np.abs(found.astype(np.float64) - reference), initial=0) / rms)
-
-
-def test_every_row_of_the_layers_table_is_run():
-    used = set()
-    for name in set(MODELS.ZOO) - {k for k, v in MODELS.NOT_IN_LAYERS.items() if v}:
-        model = MODELS.ZOO[name]()
-        used |= {type(layer).__name__ for layer in model._flatten_layers(include_self=False, recursive=True)}
-    assert set(LAYERS) <= used
+@pytest.mark.parametrize("name", [n for n in MODELS.ZOO if not MODELS.NOT_IN_GRAPH.get(n)])
+def test_tensorflow_computes_the_graph_of_tfjs(name, tmp_path):
+    """With the constants that were taken out: loops, tables and fused kernels are put back as TensorFlow has them."""
+    source = from_keras(build(name), tmp_path)
+    ((key, signature),) = source.signatures.items()
+    graph = tfjs_graph.converted(source, key)
+    computed = in_tensorflow(graph, {w.name: w.data for w in graph.weights}, signature)
+    inputs = {s.name: NODE.feed(s, 3, np.random.default_rng(3)) for s in signature.inputs}
+    found, reference = computed(inputs), source.reference(key, inputs)
+    assert set(found) == set(reference)
+    for output, expected in reference.items():
+        assert found[output].dtype == expected.dtype
+        assert NODE.distance(found[output], expected) < NODE.TOLERANCE, output

@@ -1,6 +1,6 @@
-"""The small Keras models that test_tfjs_formats.py runs, and which of them a format must refuse.
+"""The small Keras models that test_tfjs_formats.py and tests/upstream run, and which of them a format must refuse.
 
-Every row of the TF.js layers table and every activation is run by some model here.
+Every activation that TF.js layers has is run by some model here; see tfjs_layer_cases.py for its other rows.
 """
 
 from __future__ import annotations
@@ -10,31 +10,21 @@ import numpy as np
 from keras import Input, Model, Sequential
 from keras import layers as L
 
-from exporter.formats._tfjs_layer_table import ACTIVATIONS
+from exporter.formats._tfjs_arguments import ACTIVATIONS
 
 ZOO = {}
 # model -> what the refusal must say
 NOT_IN_LAYERS = {
     "gru": "reset_after=True",
-    "attention": "MultiHeadAttention",
-    "masked_attention": "MultiHeadAttention",
-    "normalization": "Normalization",
+    "masked_attention": "use_causal_mask",
     "operations": "is not a Keras layer",
-    "squeeze_excite": "keepdims",
-    "lstm_states_fed": "initial_state",
-    "convlstm": "ConvLSTM2D",
-    "resizing": "Resizing",
-    "byte_images": "uint8",
     "lookups": "StringLookup",
     "triangles": "is not a Keras layer",
     "argmax": "is not a Keras layer",
     "booleans": "is not a Keras layer",
-    "group_norm": "GroupNormalization",
-    "causal": "causal",
+    "group_norm": "UnitNormalization",
 }
 NOT_IN_GRAPH = {"conv3d_transpose": "Conv3DBackpropInputV2"}
-# kernels of TF.js 4.22's wasm backend that compute something else, or that it lacks; right on the cpu backend
-WRONG_IN_WASM = {"conv3d_transpose", "max_pool_3d"}
 
 
 def zoo(build):

@@ -83,6 +83,13 @@ def test_directories_are_safe_everywhere(name: str, value: str) -> None:
     assert directory not in (".", "..")
 
 
+def test_recipes_that_differ_in_special_characters_alone_have_directories_of_their_own():
+    globs = ("dense*", "dense?", "dense/*", "dense[12]", "dense")
+    found = {Recipe("tfjs-graph", (("quantize", "uint8"), ("quantize-only", glob))).directory for glob in globs}
+    assert len(found) == len(globs)
+    assert Recipe("onnx", (("opset", "17"),)).directory == "onnx_opset_17"
+
+
 def test_artifacts_survive_json() -> None:
     entry = Entry("a/model.onnx", "serve", NameMap({"x": "x:0"}, {"y": "Identity"}), {"x": (1, None, 3)})
     made = Artifact(

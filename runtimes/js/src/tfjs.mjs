@@ -15,7 +15,7 @@ import { TO_INT32 } from './casts.mjs';
 import { Unsupported, WorkerError, packageDirectory, requirePackage, timed, versionsOf } from './runtime.mjs';
 import { diskHandler, dtypeOf, readModelJson, shapeOf } from './tfjs-artifact.mjs';
 import { checkOps, explain } from './tfjs-preflight.mjs';
-import { installWasmKernels } from './wasm-kernels.mjs';
+import { installWasmKernels } from './wasm-kernels/index.mjs';
 
 // wasm has no kernel that makes a complex tensor
 const DTYPES = {
@@ -133,6 +133,8 @@ async function loadGraph(tf, backend, path, json) {
  */
 async function loadLayers(tf, path, json) {
   const model = await tf.loadLayersModel(diskHandler(path, json));
+  // a Sequential model knows its names only once it is built, which TF.js puts off until the first run
+  if (model instanceof tf.Sequential) model.build();
   const names = distinct(model.outputNames);
   /** @param {string} name @param {import('@tensorflow/tfjs').SymbolicTensor} symbol @returns {Spec} */
   const spec = (name, { dtype, shape }) => ({ name, dtype, shape });

@@ -6,7 +6,15 @@ import pytest
 
 from exporter.errors import UsageError
 from exporter.formats import Format, parse_size
-from exporter.formats.registry import default_recipes, formats, parse_recipe, resolved_options
+from exporter.formats.registry import (
+    check_metadata,
+    default_recipes,
+    formats,
+    is_quantized,
+    parse_recipe,
+    quantized_recipes,
+    resolved_options,
+)
 from exporter.model import Recipe
 
 
@@ -35,6 +43,13 @@ def test_options_are_sorted() -> None:
         ("onnx:opset=seventeen", "bad-option"),
         ("onnx:opset", "bad-recipe"),
         ("tfjs-graph:shard-size=0", "bad-option"),
+        ("tfjs-graph:shard-names=short", "bad-option"),
+        ("tfjs-layers:quantize=int8", "bad-option"),
+        ("tfjs-layers:quantize=uint8:", "bad-option"),
+        ("tfjs-layers:quantize=uint8+uint16", "bad-option"),
+        ("tfjs-layers:quantize=uint8,quantize-only=a++b", "bad-option"),
+        ("tfjs-layers:quantize-only=dense*", "bad-option"),
+        ("tfjs-layers:quantize=uint8:a*,quantize-only=dense*", "bad-option"),
     ],
 )
 def test_mistakes(text: str, code: str) -> None:
@@ -45,6 +60,47 @@ def test_default_recipes_are_every_format_and_keep_the_writing_order() -> None:
     orders = [f.order for n in default_recipes() if isinstance(f := formats()[n.format], Format)]
     assert orders == sorted(orders)
     assert all(parse_recipe(r.id) == r for r in default_recipes())
+
+
+def test_a_recipe_of_a_float_format_is_quantized_by_its_option() -> None:
+    assert is_quantized(parse_recipe("tfjs-graph:quantize=uint8"))
+    assert is_quantized(parse_recipe("tfjs-layers:quantize=float16,quantize-only=dense*,shard-size=1MiB"))
+    assert is_quantized(Recipe("tflite-int8"))
+    for text in ("tfjs-graph", "tfjs-graph:quantize=none", "tfjs-layers:shard-names=hashed", "onnx"):
+        assert not is_quantized(parse_recipe(text)), text
+
+
+def test_all_recipes_are_the_default_ones_and_the_quantized_ones() -> None:
+    everything = default_recipes(all_variants=True)
+    assert set(everything) == {*default_recipes(), *quantized_recipes()}
+    assert Recipe("tfjs-graph", (("quantize", "uint16"),)) in quantized_recipes()
+    assert len(set(everything)) == len(everything)
+
+
+METADATA = {"labels": ["a", "b"], "mean": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "recipes", "code"),
+    [
+        (METADATA, ["onnx", "tflite"], "useless-metadata"),
+        ({"signature": {}}, ["tfjs-layers", "tfjs-graph:quantize=uint8"], "reserved-metadata"),
+        ({"structuredOutputKeys": []}, ["tfjs-graph"], "reserved-metadata"),
+        ({"mean": float("nan")}, ["tfjs-graph"], "bad-metadata"),
+        ({"mean": object()}, ["tfjs-graph"], "bad-metadata"),
+        ({"signature": {}}, ["tfjs-layers", "onnx"], ""),
+        (METADATA, ["tfjs-graph", "onnx"], ""),
+        ({}, ["onnx"], ""),
+    ],
+)
+def test_metadata_that_would_be_lost_or_read_as_something_else(metadata, recipes, code) -> None:
+    chosen = [parse_recipe(text) for text in recipes]
+    if not code:
+        check_metadata(metadata, chosen)
+        return
+    with pytest.raises(UsageError) as caught:
+        check_metadata(metadata, chosen)
+    assert caught.value.code == code
 
 
 def test_resolved_options_are_complete() -> None:

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exporter.formats import Format
-from exporter.formats.registry import formats, parse_recipe
+from exporter.formats.registry import parse_recipe, quantized_recipes
 from exporter.model import Signature, TensorSpec
 from exporter.outcome import Comparison
 from exporter.parity.compare import scales
@@ -43,6 +42,12 @@ def test_noise_just_below_the_gate_passes_and_just_above_does_not(recipe: str) -
 
 def test_options_do_not_change_the_row_of_a_recipe() -> None:
     assert quality_of("tflite-int8:io=int8") == quality_of("tflite-int8")
+    assert quality_of("tfjs-graph:quantize=uint8,quantize-only=*/kernel") == quality_of("tfjs-layers:quantize=uint8")
+    # the coarsest of several dtypes decides
+    mixed = "tfjs-graph:quantize=float16:conv*+uint8:dense*,shard-size=1MiB"
+    assert quality_of(mixed) == quality_of("tfjs-graph:quantize=uint8")
+    assert quality_of("tfjs-graph:quantize=uint16:conv*+float16") == quality_of("tfjs-graph:quantize=float16")
+    assert quality_of("tfjs-graph:shard-names=hashed") is None
     assert quality_of("tflite") is None
     assert quality_of("onnx:opset=17") is None
 
@@ -121,9 +126,8 @@ def test_noise_of_nothing_is_infinite() -> None:
 
 
 def test_every_row_belongs_to_a_quantized_format_and_every_such_format_has_a_row() -> None:
-    named = [f.name for f in formats().values() if isinstance(f, Format) and f.family != f.name]
-    quantized = [*named, parse_recipe("onnx-float16:compute=float16").id]
-    assert quantized
+    quantized = [recipe.id for recipe in (*quantized_recipes(), parse_recipe("onnx-float16:compute=float16"))]
+    assert {recipe.partition("-")[0] for recipe in quantized} == {"tflite", "onnx", "tfjs"}
     assert all(quality_of(name) for name in quantized)
     assert {quality_of(name) for name in quantized} == set(rows())
 

@@ -1,52 +1,20 @@
 /**
- * Two kernels that the wasm backend of TF.js 4.22 needs before common model families run on it.
+ * `Einsum`, which the wasm backend of TF.js 4.22 lacks and attention layers are made of.
  *
- * `Identity`: the backend's own kernel copies its input, the cpu and webgl ones share it. The graph executor disposes
- * a function's intermediate tensors while a TensorList still refers to them, which only sharing survives: every Keras
- * RNN with a While loop dies with "Cannot read properties of undefined (reading 'backend')".
- *
- * `Einsum`: the backend has none, and attention layers are made of it. Ours reduces each equation to operations the
- * backend does have: sum out what only one side knows, arrange both sides as [batch, rows, inner] and
- * [batch, inner, columns], multiply, arrange the result. Equations follow `tf.einsum`: explicit output, at most two
- * operands; repeated indices within one operand and ellipses are refused, as in the cpu kernel.
+ * Each equation is reduced to operations that the backend does have: sum out what only one side knows, arrange both
+ * sides as [batch, rows, inner] and [batch, inner, columns], multiply, arrange the result. Equations follow
+ * `tf.einsum`: explicit output, at most two operands; repeated indices within one operand and ellipses are refused, as
+ * in the cpu kernel.
  *
  * @typedef {import('@tensorflow/tfjs').Tensor} TfTensor
  */
-
-/**
- * Replace and add the kernels. Call once, after the wasm backend was imported.
- * @param {typeof import('@tensorflow/tfjs')} tf
- */
-export function installWasmKernels(tf) {
-  tf.unregisterKernel('Identity', 'wasm');
-  tf.registerKernel({
-    kernelName: 'Identity',
-    backendName: 'wasm',
-    kernelFunc: ({ inputs, backend }) => {
-      const { dataId, shape, dtype } = /** @type {import('@tensorflow/tfjs').TensorInfo} */ (inputs.x);
-      /** @type {{incRef(id: object): void}} */ (backend).incRef(dataId);
-      return { dataId, shape, dtype };
-    },
-  });
-  // a later release may bring its own
-  if (tf.getKernel('Einsum', 'wasm')) return;
-  tf.registerKernel({
-    kernelName: 'Einsum',
-    backendName: 'wasm',
-    kernelFunc: ({ inputs, attrs }) => {
-      const operands = /** @type {TfTensor[]} */ (/** @type {unknown} */ (Object.values(inputs)));
-      const equation = String(/** @type {Record<string, unknown>} */ (attrs).equation);
-      return tf.tidy(() => einsum(tf, equation, operands));
-    },
-  });
-}
 
 /**
  * @param {typeof import('@tensorflow/tfjs')} tf
  * @param {string} equation such as `abc,cd->abd`
  * @param {TfTensor[]} operands
  */
-function einsum(tf, equation, operands) {
+export function einsum(tf, equation, operands) {
   const { terms, result, sizes } = parse(equation, operands);
   const sides = operands.map((tensor, i) => {
     const others = result + terms.filter((_, k) => k !== i).join('');

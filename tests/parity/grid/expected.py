@@ -1,0 +1,87 @@
+"""What the grid is expected to show: every cell that is not plainly exact, with its words.
+
+`expected.json` holds what formats refuse or rewrite and what a runtime cannot carry: format -> kind -> words -> rows.
+tools/support.py writes it from a run. `known.toml` holds what is wrong or fails; it is written by hand, each entry with
+the reason why it cannot be helped, so that no run makes such a cell expected.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+EXPECTED = HERE / "expected.json"
+KNOWN = HERE / "known.toml"
+BY_HAND = ("wrong", "failed", "not-run")
+_SEPARATOR = " @ "  # between words and the runtimes they are true of
+
+Words = tuple[str, str]  # kind, words with runtimes
+Found = Mapping[str, Mapping[str, Words]]  # row -> format -> kind and words
+
+
+@dataclass(frozen=True)
+class Known:
+    """Cells that are wrong or fail: `rows` and `format` are shell patterns, `words` are part of what is found."""
+
+    rows: str
+    format: str
+    kind: str
+    words: str
+    why: str
+
+    def fits(self, row: str, format_name: str) -> bool:
+        return fnmatch.fnmatchcase(row, self.rows) and fnmatch.fnmatchcase(format_name, self.format)
+
+
+def known() -> tuple[Known, ...]:
+    return tuple(Known(**entry) for entry in tomllib.loads(KNOWN.read_text()).get("known", ()))
+
+
+def words_of(outcome: Any) -> Words:
+    """Kind and words of a measured outcome; what is true of some runtimes only names them."""
+    where = _SEPARATOR + ", ".join(outcome.runtimes) if outcome.runtimes else ""
+    return outcome.kind, outcome.words + where
+
+
+def expected(rows: Iterable[str], formats: Iterable[str]) -> dict[str, dict[str, Words]]:
+    """Row -> format -> what is expected. `words` of what is known to be wrong are only a part of what is found."""
+    names = list(formats)
+    found: dict[str, dict[str, Words]] = {row: dict.fromkeys(names, ("exact", "")) for row in rows}
+    for format_name, kinds in json.loads(EXPECTED.read_text()).items():
+        for kind, by_words in kinds.items():
+            for words, those in by_words.items():
+                for row in those:
+                    found[row][format_name] = (kind, words)
+    for entry in known():
+        for row in found:
+            for format_name in names:
+                if entry.fits(row, format_name):
+                    found[row][format_name] = (entry.kind, entry.words)
+    return found
+
+
+def agrees(found: Words, wanted: Words) -> bool:
+    kind, words = wanted
+    return found[0] == kind and (words in found[1] if kind in BY_HAND else words == found[1])
+
+
+def write(found: Found) -> list[str]:
+    """Write what a run showed to expected.json; returns the cells that only known.toml may hold, and does not."""
+    grouped: dict[str, dict[str, dict[str, list[str]]]] = {}
+    surprises = []
+    for row, formats in found.items():
+        for format_name, (kind, words) in formats.items():
+            entries = [e for e in known() if e.fits(row, format_name)]
+            if kind in BY_HAND or entries:
+                if not any(agrees((kind, words), (e.kind, e.words)) for e in entries):
+                    surprises.append(f"{row} {format_name}: {kind}: {words}")
+            elif kind != "exact":
+                grouped.setdefault(format_name, {}).setdefault(kind, {}).setdefault(words, []).append(row)
+    EXPECTED.write_text(json.dumps(grouped, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return surprises
