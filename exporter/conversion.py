@@ -328,6 +328,7 @@ def artifact_of(
         rewrites=tuple(value["rewrites"]),
         versions=value["versions"],
         needs_code=tuple(value["needs_code"]),
+        needs=tuple(value["needs"]),
         quantization=value["quantization"],
         seconds=seconds,
         bytes=sum(f.stat().st_size for f in directory.rglob("*") if f.is_file()),

@@ -209,8 +209,9 @@ class Artifact:
 
     `reason` is empty for a written artifact. `code` names the kind of failure (`crash`, `timeout`, `converter` …).
     `needs_code` is set when reloading needs the source's own classes. `rewrites` lists, in words, everything
-    the writer changed on the way (lowered ops, pinned shapes, elided layers). `quantization` says of a quantized
-    artifact who made it, the `steps` of its outputs by signature and name, and the layers in `kept_float`.
+    the writer changed on the way (lowered ops, pinned shapes, elided layers), `needs` what a runtime must have besides
+    the file. `quantization` says of a quantized artifact who made it, the `steps` of its outputs by signature and name,
+    and the layers in `kept_float`.
     """
 
     recipe: Recipe
@@ -223,6 +224,7 @@ class Artifact:
     rewrites: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     needs_code: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     quantization: Json = field(default_factory=dict)
     seconds: float = 0.0
     bytes: int = 0
@@ -240,6 +242,7 @@ class Artifact:
             "rewrites": list(self.rewrites),
             "versions": dict(self.versions),
             "needs_code": list(self.needs_code),
+            "needs": list(self.needs),
             "quantization": self.quantization,
             "seconds": round(self.seconds, 3),
             "bytes": self.bytes,
@@ -258,6 +261,7 @@ class Artifact:
             rewrites=tuple(data["rewrites"]),
             versions=dict(data["versions"]),
             needs_code=tuple(data["needs_code"]),
+            needs=tuple(data.get("needs", ())),
             quantization=data.get("quantization", {}),
             seconds=data["seconds"],
             bytes=data["bytes"],

@@ -148,6 +148,9 @@ def print_verdict(report: Report, html: Path | None) -> None:
         console.print(Text(f"  {note}"))
     _print_prices(report)
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))
+    for artifact in report.bundle.artifacts:
+        for need in artifact.needs:
+            console.print(Text(f"  {artifact.recipe.id}: {need}", style="yellow"))
     for problem in report.problems:
         console.print(Text(f"  {problem if len(problem) <= 150 else problem[:149] + '…'}", style="red"))
     legend = "columns: error, largest |a-b| over the output's RMS; needed, share of the allowed bound"
@@ -216,7 +219,7 @@ def print_bundle(bundle: Bundle) -> None:
                 a.status,
                 human_bytes(a.bytes) if a.bytes else "",
                 human_seconds(a.seconds) if a.seconds else "",
-                a.reason or "; ".join(a.rewrites),
+                a.reason or "; ".join([*a.needs, *a.rewrites]),
             ]
             for a in bundle.artifacts
         ],

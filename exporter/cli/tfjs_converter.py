@@ -66,6 +66,7 @@ def _quantized(name: str) -> Callable[[F], F]:
 @click.option("--weight_shared_size_bytes", type=click.IntRange(min=1), hidden=True)
 @click.option("--metadata", help="KEY:FILE of JSON, several separated by commas.")
 @click.option("--output_node_names", hidden=True)
+@click.option("--use_structured_outputs_names", is_flag=True, help="predict returns an object with names for keys.")
 @click.option("--split_weights_by_layer", is_flag=True, hidden=True)
 @click.option("--skip_op_check", is_flag=True, hidden=True)
 @click.option("--strip_debug_ops", hidden=True)
@@ -156,6 +157,8 @@ def _recipe(target: str, path: Path, given: Mapping[str, Any]) -> str:
         return ("keras" if path.suffix == ".keras" else "h5") if target == KERAS else _RECIPES[target]
     terms = [f"{kind}:{glob}" for kind, globs in quantized.items() for glob in globs.split(",")]
     settings = ([f"shard-size={size}B"] if size else []) + ([f"quantize={'+'.join(terms)}"] if terms else [])
+    if given["use_structured_outputs_names"] and target == GRAPH:
+        settings.append("outputs=named")
     return _RECIPES[target] + (f":{','.join(settings)}" if settings else "")
 
 

@@ -41,7 +41,7 @@ class Written:
 
     `entries` maps each signature it wrote to where it lives; `unavailable` maps each signature it could not write
     to the reason. Together they cover every signature of the source. `rewrites` says in words what was changed on
-    the way; `needs_code` names classes a reload needs.
+    the way; `needs_code` names classes a reload needs, `needs` says in words what else a runtime must have.
     """
 
     entries: Mapping[str, Entry]
@@ -49,6 +49,7 @@ class Written:
     rewrites: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     needs_code: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     quantization: Mapping[str, Any] = field(default_factory=dict)
 
 

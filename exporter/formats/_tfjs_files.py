@@ -52,13 +52,14 @@ def write_models(
     """
     given = {name: option.default for name, option in OPTIONS.items()} | dict(options)
     packed, done = _packed(models, given, keep_float)
-    own = {"userDefinedMetadata": dict(metadata)} if metadata else {}
     size, hashed = parse_size(given["shard-size"]), given["shard-names"] == "hashed"
     written = 0
     for name, model in models.items():
         directory = root / name
         directory.mkdir(exist_ok=True)
         manifest = write_shards(directory, packed[name], size, hashed=hashed)
+        described = {**model.document.get("userDefinedMetadata", {}), **metadata}
+        own = {"userDefinedMetadata": described} if described else {}
         write_model_json(directory, {**model.document, **own, "weightsManifest": manifest})
         written += sum(file.stat().st_size for file in directory.iterdir())
     if not done.quantization:

@@ -8,7 +8,8 @@ says so; `backends=wasm` refuses such a file instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,12 @@ MODULE = "exporter's wasm-kernels"
 _COMPLEX = frozenset({"Complex", "ComplexAbs", "FFT", "IFFT", "Imag", "Real", "RFFT", "IRFFT"})
 _RAGGED = frozenset({"RaggedGather", "RaggedRange", "RaggedTensorToTensor"})
 LACKING: Mapping[str, frozenset[str]] = {
-    "cpu": frozenset({"LogicalXor"}),
-    "webgl": frozenset({"LogicalXor"}),
-    "wasm": frozenset({"Einsum", "StaticRegexReplace", "UnsortedSegmentSum"}) | _COMPLEX | _RAGGED,
+    "cpu": frozenset(),
+    "webgl": frozenset(),
+    "wasm": frozenset({"Einsum", "StaticRegexReplace"}) | _COMPLEX | _RAGGED,
 }
 # no complex tensor can live in the wasm backend
 _BEYOND_MODULE = _COMPLEX
-# the executor drops tensors that a list still refers to, which a kernel that copies does not survive
-_LISTS = frozenset({"TensorListReserve", "TensorListFromTensor", "EmptyTensorList"})
-
 _STRING = 7  # DT_STRING
 
 
@@ -41,6 +39,11 @@ _WRONG: Mapping[str, Callable[[Any], bool]] = {
     "MaxPool3D": lambda node: True,
     "NotEqual": _is("T", _STRING),
 }
+
+
+# layers of TF.js that run such an op
+_CONVOLUTIONS = ("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+_LAYERS = {"MaxPooling3D": "MaxPool3D", "Conv3DTranspose": "Conv3DBackpropInputV2"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,36 @@ def gaps(graph_def: Any, layers_of: Callable[[str], Iterable[str]]) -> tuple[Gap
     found: dict[tuple[str, str], set[str]] = {}
     for node in graph_def.node:
         backends = [b for b in BACKENDS if node.op in LACKING[b]]
-        if node.op in _LISTS or (node.op in _WRONG and _WRONG[node.op](node)):
+        if node.op in _WRONG and _WRONG[node.op](node):
             backends.append("wasm")
         for backend in backends:
             found.setdefault((backend, node.op), set()).update(layers_of(node.name))
-    return tuple(Gap(backend, op, tuple(sorted(layers))) for (backend, op), layers in sorted(found.items()))
+    return tuple(Gap(backend, op, _outermost(layers)) for (backend, op), layers in sorted(found.items()))
+
+
+def op_of_layer(kind: str, config: Mapping[str, Any], shape: Sequence[int | None]) -> str:
+    """The op that the wasm backend computes wrongly for a layer of TF.js on inputs of a shape; empty if it is right."""
+    if kind in _LAYERS:
+        return _LAYERS[kind]
+    return "Conv2D" if kind in _CONVOLUTIONS and config["padding"] == "same" and _skips(config, shape[1:-1]) else ""
+
+
+def _skips(config: Mapping[str, Any], sizes: Sequence[int | None]) -> bool:
+    """Whether strides are longer than the kernel and leave out the last rows, or may do so: sizes can be unknown."""
+    kernel, strides, dilation = (_each(config[k], len(sizes)) for k in ("kernel_size", "strides", "dilation_rate"))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    return any(
+        k > 1 and r < s and (n is None or (math.ceil(n / s) - 1) * s + r < n)
+        for k, r, s, n in zip(kernel, reach, strides, sizes, strict=True)
+    )
+
+
+def _each(value: Any, count: int) -> Sequence[int]:
+    return (value if len(value) == count else [*value] * count) if isinstance(value, Sequence) else [value] * count
+
+
+def _outermost(layers: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(a for a in layers if not any(a.startswith(f"{b}/") for b in layers)))
 
 
 def needs(found: Sequence[Gap]) -> tuple[str, ...]:
@@ -73,7 +101,7 @@ def needs(found: Sequence[Gap]) -> tuple[str, ...]:
     for backend in BACKENDS:
         own = [gap for gap in found if gap.backend == backend]
         beyond = [gap for gap in own if backend != "wasm" or gap.op in _BEYOND_MODULE]
-        listed = ", ".join(map(str, beyond or own))
+        listed = ", ".join(dict.fromkeys(map(str, beyond or own)))
         if beyond:
             said.append(f"TF.js' {backend} backend cannot run it: no kernel for {listed}")
         elif own:

@@ -10,6 +10,7 @@ import numpy as np
 
 from exporter.formats._tfjs_arguments import Argument, Layer
 from exporter.formats._tfjs_keras_config import RECURRENT, Refuse, functional_of, kind_of, plain
+from exporter.formats._tfjs_kernels import Gap, op_of_layer
 from exporter.formats._tfjs_layer_parts import variables_of
 from exporter.formats._tfjs_layer_table import COMMON, LAYERS
 from exporter.formats._tfjs_parts import Part
@@ -24,6 +25,7 @@ class LayerWriter:
 
     def __init__(self, refuse: Refuse, nested: Callable[[Any], dict[str, Any]], note: Callable[[str], None]) -> None:
         self.weights: list[Weight] = []
+        self.gaps: list[Gap] = []
         self._refuse = refuse
         self._nested = nested
         self._note = note
@@ -49,6 +51,7 @@ class LayerWriter:
         if part.kind.startswith("ops."):  # only where refusals are overruled
             return {"class_name": part.kind.removeprefix("ops."), "name": name, "config": {"name": name}}
         self._check_inputs(part, row)
+        self._look_for_gap(part)
         kind, written = part.kind, self._arguments(part, row, name) | {"name": name}
         if kind == "Flatten" and None in part.inputs[0][1:]:
             self._refuse(part.layer, "TF.js cannot flatten dimensions that are dynamic")
@@ -92,6 +95,11 @@ class LayerWriter:
                 written[argument.key or key] = told
         return written
 
+    def _look_for_gap(self, part: Part) -> None:
+        op = op_of_layer(part.kind, part.config, part.inputs[0])
+        if op:
+            self.gaps.append(Gap("wasm", op, (part.layer.name,)))
+
     def _check_inputs(self, part: Part, row: Layer) -> None:
         dtypes = set(part.dtypes)
         if dtypes != {"float32"} and not (row.integers and (row.mixed or len(dtypes) == 1)):
@@ -109,6 +117,7 @@ class LayerWriter:
             self._refuse(part.layer, f"TF.js is not known to wrap {inner.kind} in it")
         row = self.row(inner)
         self._check_inputs(inner, row)
+        self._look_for_gap(inner)
         written = self._arguments(inner, row, name) | {"name": inner.layer.name}
         if row.stands_for:
             written["activation"] = "linear"

@@ -88,14 +88,9 @@ def _is_integer(value: Any) -> bool:
     return int(value.type) != 1
 
 
-def _is_no_string(value: Any) -> bool:
-    return int(value.type) != 7  # DT_STRING
-
-
 _CHANNELS_LAST = Limit("data_format", lambda v: v.s in (b"", b"NHWC", b"NDHWC"), "computes it with the channels last")
 _WINDOW = Limit("ksize", _flat_window, "pools over space only")
 _INFERENCE = Limit("is_training", lambda v: not v.b, "always uses the stored statistics")
-_NO_STRINGS = Limit("T", _is_no_string, "compares the addresses of strings in its wasm backend")
 _FLOAT_MEAN = Limit("T", _is_float, "returns float32 where TensorFlow truncates to an integer")
 
 # applies to every op that has the attribute
@@ -106,18 +101,13 @@ LIMITS: Mapping[str, tuple[Limit, ...]] = {
     "AvgPool3D": (_WINDOW,),
     "Conv2DBackpropInput": (Limit("dilations", _ones, "ignores its dilation"),),
     "Div": (Limit("T", _is_float, "rounds the quotient down where TensorFlow truncates it"),),
-    "Equal": (_NO_STRINGS,),
     "FloorDiv": (Limit("T", _is_integer, "returns int32 for a float quotient"),),
-    "GatherV2": (
-        Limit("batch_dims", lambda v: v.i == 0, "gathers from the wrong rows of a batch in its wasm backend"),
-    ),
     "FusedBatchNorm": (_INFERENCE,),
     "FusedBatchNormV2": (_INFERENCE,),
     "FusedBatchNormV3": (_INFERENCE,),
     "MaxPool": (_WINDOW, Limit("padding", lambda v: v.s != b"EXPLICIT", "ignores explicit padding")),
     "MaxPool3D": (_WINDOW,),
     "Mean": (_FLOAT_MEAN,),
-    "NotEqual": (_NO_STRINGS,),
     "Mod": (Limit("T", _is_float, "takes the sign of the divisor where TensorFlow takes the dividend's"),),
 }
 

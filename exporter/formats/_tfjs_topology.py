@@ -43,7 +43,7 @@ class Topology:
         self._rules = rewrites
         self._taken: set[str] = set()
         self._writer = LayerWriter(refuse, self._nested, self.rewrites.append)
-        self.weights = self._writer.weights
+        self.weights, self.gaps = self._writer.weights, self._writer.gaps
 
     def convert(self, model: Any) -> dict[str, Any]:
         """`modelTopology` of a model. Raises Refused for whatever TF.js would not load or compute alike."""

@@ -12,13 +12,15 @@ Graph models with loops must be run by `executeAsync`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter import feeding
-from exporter.formats import Format, Refused, Written
+from exporter.formats import Format, Option, Refused, Written
 from exporter.formats import _tfjs_graphdef as rewriting
+from exporter.formats import _tfjs_kernels as kernels
+from exporter.formats._quantization import one_of
 from exporter.formats._tfjs_check import check
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
 from exporter.formats._tfjs_fuse import fold_constants, fuse
@@ -37,6 +39,11 @@ if TYPE_CHECKING:
 
 # keys of userDefinedMetadata that TF.js prefers to the signature (tfjs-converter/src/executor/graph_model.ts)
 _READ_AS_SIGNATURE = ("signature", "structuredOutputKeys")
+_OUTPUTS = Option(
+    "tensors",
+    "what predict gives: tensors, or named, an object with the signature's names for keys",
+    one_of("tensors", "named"),
+)
 
 
 def write(source: Source, directory: Path, options: Mapping[str, str]) -> Written:
@@ -50,17 +57,22 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     models: dict[str, Model] = {}
     entries: dict[str, Entry] = {}
     rewrites: list[str] = []
+    needs: list[str] = []
     unavailable: dict[str, str] = {}
     for name, folder in folders(source.signatures).items():
         signature = source.signatures[name]
         try:
             graph = converted(source, name)
+            gaps = kernels.gaps(graph.graph_def, _owners(source, name))
+            kernels.check(gaps, options.get("backends", ""))
         except Refused as reason:
-            unavailable[name] = str(reason)
+            unavailable[name] = _with_layer(str(reason), source, name)
             continue
         rewrites += graph.rewrites
+        needs += kernels.needs(gaps)
         layers = _layers_of(graph.weights, source.traced(name)) if source.keep_float else {}
-        models[folder] = Model(_document(graph, signature), graph.weights, layers)
+        named = [s.name for s in signature.outputs] if options.get("outputs") == "named" else []
+        models[folder] = Model(_document(graph, signature, named), graph.weights, layers)
         entries[name] = Entry(f"{folder}/model.json", name, NameMap.identity(signature))
     if not entries:
         raise Refused(next(iter(unavailable.values())))
@@ -70,8 +82,23 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         unavailable,
         tuple(dict.fromkeys([*rewrites, *files.rewrites])),
         versions={"tensorflow": tf.__version__},
+        needs=tuple(dict.fromkeys(needs)),
         quantization=files.quantization,
     )
+
+
+def _with_layer(reason: str, source: Source, signature: str) -> str:
+    """A refusal that names the layer of Keras behind its node, too."""
+    found = re.match(r"node '([^']+)'", reason)
+    layers = _owners(source, signature)(found[1]) if found and source.keras_model is not None else set()
+    if not found or not layers:
+        return reason
+    return f"{found[0]} of layer {max(layers, key=len)!r}{reason[found.end() :]}"
+
+
+def _owners(source: Source, signature: str) -> Callable[[str], set[str]]:
+    """The layers that a node of this name belongs to; asked for few nodes, if any."""
+    return lambda name: owners([name], source.traced(signature).layers)
 
 
 def _layers_of(weights: Iterable[Weight], traced: Traced) -> dict[str, set[str]]:
@@ -121,8 +148,8 @@ def _convert(frozen: Any, tables: Mapping[str, Any], signature: Signature) -> Gr
     return Graph(graph_def, initializer, inputs, outputs, weights, rewritten)
 
 
-def _document(graph: Graph, signature: Signature) -> dict[str, Any]:
-    """model.json without what `write_models` adds."""
+def _document(graph: Graph, signature: Signature, named: Sequence[str]) -> dict[str, Any]:
+    """model.json without what `write_models` adds. `named` are keys by which `predict` returns the outputs, if any."""
     import tensorflow as tf
     from google.protobuf.json_format import MessageToDict
 
@@ -136,6 +163,8 @@ def _document(graph: Graph, signature: Signature) -> dict[str, Any]:
         },
         "modelTopology": MessageToDict(graph.graph_def),
     }
+    if named:
+        document["userDefinedMetadata"] = {"structuredOutputKeys": list(named)}
     if graph.initializer is not None:
         document["modelInitializer"] = MessageToDict(graph.initializer)
     return document
@@ -175,7 +204,7 @@ FORMAT = Format(
     title="TF.js graph model",
     write=by_writer(write, write_graph),
     order=40,
-    options={**OPTIONS, "writer": WRITER},
+    options={**OPTIONS, "outputs": _OUTPUTS, "backends": kernels.OPTION, "writer": WRITER},
     check=check_options,
     quantized_by="quantize",
     variants=VARIANTS,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exporter.formats import Format, Refused, Written
+from exporter.formats import _tfjs_kernels as kernels
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
 from exporter.formats._tfjs_published import WRITER, by_writer, write_layers
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
@@ -48,6 +49,7 @@ def write_with(converter: Topology, source: Source, directory: Path, options: Ma
     import keras
 
     topology = converter.convert(source.keras_model)  # first: what is refused needs no trace
+    kernels.check(converter.gaps, options.get("backends", ""))
     key, unavailable = call_signature(source)
     document = {
         "format": "layers-model",
@@ -65,6 +67,7 @@ def write_with(converter: Topology, source: Source, directory: Path, options: Ma
         unavailable,
         rewrites=(*converter.rewrites, *files.rewrites),
         versions={"keras": keras.__version__},
+        needs=kernels.needs(converter.gaps),
         quantization=files.quantization,
     )
 
@@ -129,7 +132,7 @@ FORMAT = Format(
     write=by_writer(write, write_layers),
     order=20,
     needs_model=True,
-    options={**OPTIONS, "writer": WRITER},
+    options={**OPTIONS, "backends": kernels.OPTION, "writer": WRITER},
     check=check_options,
     quantized_by="quantize",
     variants=VARIANTS,

@@ -255,7 +255,7 @@ def _artifacts(report: Report) -> str:
     body = [
         f'<tr><td>{_e(a.recipe.id)}</td><td>{_tag(a.status)}</td><td class="num">{human_bytes(a.bytes) if a.bytes else ""}</td>'
         f'<td class="num">{human_seconds(a.seconds) if a.seconds else ""}</td>'
-        f'<td class="why">{_e("; ".join([a.reason, *a.rewrites, *a.unavailable.values()]).strip("; "))}</td>'
+        f'<td class="why">{_e("; ".join([a.reason, *a.needs, *a.rewrites, *a.unavailable.values()]).strip("; "))}</td>'
         f'<td class="why">{_e(", ".join(f"{k} {v}" for k, v in a.versions.items()))}</td></tr>'
         for a in report.bundle.artifacts
     ]

@@ -89,6 +89,7 @@ class SourceHandler:
             "rewrites": list(written.rewrites),
             "versions": dict(written.versions),
             "needs_code": list(written.needs_code),
+            "needs": list(written.needs),
             "quantization": dict(written.quantization),
         }
 

@@ -15,11 +15,15 @@ import tensorflow as tf
 from keras import Input, Model, Sequential
 from keras import layers as L
 
+from exporter import resources
 from exporter.formats import Refused
 from exporter.formats._tfjs_check import check
 from exporter.formats._tfjs_graphdef import narrow
 from exporter.formats._tfjs_ops import FUSABLE_ACTIVATIONS, KNOWN, LIMITS
+from exporter.formats.registry import resolved_options
 from exporter.formats.tfjs_graph import folders, write
+from exporter.model import recipe_of_id
+from exporter.runtimes._node import node
 from exporter.source.loaders import from_callable, from_keras
 
 SIZE = {"shard-size": "4MiB"}
@@ -296,3 +300,37 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert sum(p.name == "model.json" for p in files[0]) == 10
     assert len(files[0]) > 30
     assert files[0] == files[1]
+
+
+PREDICT = """
+const tf = require('@tensorflow/tfjs');
+const { readFileSync } = require('node:fs');
+const { dirname, join } = require('node:path');
+const [path] = process.argv.slice(1);
+const { weightsManifest, ...json } = JSON.parse(readFileSync(path, 'utf8'));
+const files = weightsManifest.flatMap((group) => group.paths.map((p) => readFileSync(join(dirname(path), p))));
+const bytes = Buffer.concat(files);
+const weightData = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+const weightSpecs = weightsManifest.flatMap((group) => group.weights);
+const handler = tf.io.fromMemory({ ...json, weightSpecs, weightData });
+tf.loadGraphModel(handler).then((model) => {
+  const found = model.predict({ x: tf.ones([2, 3]) });
+  const shapes = found.shape ?? Object.entries(found).map(([name, { shape }]) => [name, shape]);
+  console.log(JSON.stringify(shapes));
+});
+"""
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [("named", [["wide", [2, 5]], ["narrow", [2, 1]]]), ("tensors", [["0", [2, 1]], ["1", [2, 5]]])],
+)
+def test_predict_gives_outputs_by_name_if_asked(outputs, expected, tmp_path) -> None:
+    x = Input((3,), name="x")
+    source = from_keras(Model(x, {"wide": L.Dense(5)(x), "narrow": L.Dense(1)(x)}), tmp_path)
+    (tmp_path / "artifact").mkdir()
+    recipe = recipe_of_id(f"tfjs-graph:outputs={outputs}")
+    ((_, entry),) = write(source, tmp_path / "artifact", resolved_options(recipe)).entries.items()
+    command = [node(), "-e", PREDICT, str(tmp_path / "artifact" / entry.path)]
+    done = subprocess.run(command, cwd=resources.js_sources(), capture_output=True, text=True, check=True)
+    assert sorted(json.loads(done.stdout.splitlines()[-1])) == sorted(expected)

@@ -64,7 +64,8 @@ function startWasm(tf) {
   wasm.setWasmPaths(`${packageDirectory('@tensorflow/tfjs-backend-wasm')}dist/`);
   // threads do not work in Node, and in browsers they start workers that then do nothing
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
-  installWasmKernels(tf);
+  // what a page has that does not load them: for tests, and for who wants to see it
+  if (process.env.EXPORTER_WASM_KERNELS !== 'none') installWasmKernels(tf);
 }
 
 /** TF.js advises against `executeAsync` at every single run, which would push real messages out of the log's tail. */
