@@ -1,4 +1,4 @@
-"""Regenerate the tables of docs/tfjs.md: the options of TF.js recipes, and what quantized weights cost each model.
+"""Regenerate the tables of docs/tfjs.md: options of recipes, kernels of wasm, and what quantized weights cost.
 
 usage: python tools/tfjs.py [DIRECTORY]     DIRECTORY: where bundles and figures are kept; default: a new one
 
@@ -8,6 +8,7 @@ A model whose figures are in DIRECTORY already is not converted again. Takes som
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -42,13 +43,28 @@ def measure(name: str, directory: Path) -> dict[str, dict[str, Any]]:
 
 
 def option_table() -> str:
-    """The options that both formats have, with their defaults."""
+    """The options of graphs, which are those of both formats and one more, with their defaults."""
     from exporter.formats.registry import format_named
 
     lines = ["| option | default | what it is |", "|---|---|---|"]
     for name, option in format_named("tfjs-graph").options.items():
         lines.append(f"| `{name}` | `{option.default}` | {option.help} |")
     return "\n".join(lines)
+
+
+def kernel_table() -> str:
+    """What our module of wasm kernels has the cpu backend compute, and why."""
+    from exporter import resources
+    from exporter.formats._tfjs_kernels import BEYOND_MODULE, LACKING
+    from exporter.runtimes._node import node
+
+    script = "import('./src/wasm-kernels/borrowed.mjs').then(({WRONG}) => console.log(JSON.stringify(WRONG)))"
+    command = [node(), "-e", script]
+    done = subprocess.run(command, cwd=resources.js_sources(), capture_output=True, text=True, check=True)
+    lacking = sorted(LACKING["wasm"] - BEYOND_MODULE - {"Einsum"})
+    rows = [(name, facts["why"]) for name, facts in sorted(json.loads(done.stdout).items())]
+    rows += [(name, "is missing") for name in lacking]
+    return "\n".join(["| kernel | the backend's own |", "|---|---|", *(f"| `{name}` | {why} |" for name, why in rows)])
 
 
 def result_table(figures: Figures) -> str:
@@ -79,7 +95,8 @@ def main() -> None:
                 file.write_text(json.dumps(measure(name, directory)))
             figures[name] = json.loads(file.read_text())
     text = PAGE.read_text()
-    for name, content in (("options", option_table()), ("results", result_table(figures))):
+    tables = {"options": option_table(), "kernels": kernel_table(), "results": result_table(figures)}
+    for name, content in tables.items():
         text = readme.replace(text, name, content)
     PAGE.write_text(text)
 

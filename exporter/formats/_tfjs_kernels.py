@@ -25,7 +25,7 @@ LACKING: Mapping[str, frozenset[str]] = {
     "wasm": frozenset({"Einsum", "StaticRegexReplace"}) | _COMPLEX | _RAGGED,
 }
 # no complex tensor can live in the wasm backend
-_BEYOND_MODULE = _COMPLEX
+BEYOND_MODULE = _COMPLEX
 _STRING = 7  # DT_STRING
 
 
@@ -100,7 +100,7 @@ def needs(found: Sequence[Gap]) -> tuple[str, ...]:
     said = []
     for backend in BACKENDS:
         own = [gap for gap in found if gap.backend == backend]
-        beyond = [gap for gap in own if backend != "wasm" or gap.op in _BEYOND_MODULE]
+        beyond = [gap for gap in own if backend != "wasm" or gap.op in BEYOND_MODULE]
         listed = ", ".join(dict.fromkeys(map(str, beyond or own)))
         if beyond:
             said.append(f"TF.js' {backend} backend cannot run it: no kernel for {listed}")

@@ -70,10 +70,11 @@ def test_recipes_and_gates_of_quantization_are_current() -> None:
         assert readme.replace(page, name, content) == page, "run: make readme"
 
 
-def test_options_of_tfjs_are_current() -> None:
+def test_options_and_kernels_of_tfjs_are_current() -> None:
     page = (TOP / "docs" / "tfjs.md").read_text()
-    options = reference.load_module(TOP / "tools" / "tfjs.py").option_table()
-    assert readme.replace(page, "options", options) == page, "run: python tools/tfjs.py"
+    tables = reference.load_module(TOP / "tools" / "tfjs.py")
+    for name, content in (("options", tables.option_table()), ("kernels", tables.kernel_table())):
+        assert readme.replace(page, name, content) == page, "run: python tools/tfjs.py"
 
 
 @pytest.fixture(scope="module")
