@@ -12,7 +12,7 @@ UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-quantization test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -46,8 +46,8 @@ test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newes
 	$(BIN)/python tools/spark.py all
 	$(PYTEST) tests/wheel/test_build.py
 
-test-quantization: workers ## every reference model in every quantized recipe and runtime; damaged files; layers that stay float; metrics
-	$(PYTEST) tests/parity tests/formats --ignore=tests/parity/grid -m matrix
+test-matrix: workers ## every quantized recipe in every runtime, every layer and refusal of TF.js, all of Keras 2, damaged files
+	$(PYTEST) tests/parity tests/formats tests/cli --ignore=tests/parity/grid -m matrix
 
 test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
 	$(PYTEST) tests/parity/grid

@@ -13,6 +13,9 @@ import pytest
 from keras import layers
 
 
+MATRIX = pytest.mark.matrix  # `make test-matrix`
+
+
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     keras.utils.set_random_seed(3)
@@ -57,7 +60,9 @@ def test_there_and_back_is_bit_exact(converter: Any, model: keras.Model, start: 
     np.testing.assert_array_equal(predicted(back, rows), model.predict(rows, verbose=0))
 
 
-@pytest.mark.parametrize("flag", ["--weight_shard_size_bytes", "--weight_shared_size_bytes"])
+@pytest.mark.parametrize(
+    "flag", [pytest.param("--weight_shard_size_bytes", marks=MATRIX), "--weight_shared_size_bytes"]
+)
 def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers_model: Path, flag: str) -> None:
     out = start / f"sharded{flag}"
     formats = ["--input_format=tf_layers_model", "--output_format=tf_layers_model"]
@@ -73,10 +78,10 @@ def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers
     ("flags", "share"),
     [
         (["--quantization_bytes=2"], 0.5),
-        (["--quantization_bytes=1"], 0.25),
-        (["--quantize_uint16"], 0.5),
-        (["--quantize_float16=*"], 0.5),
-        (["--quantize_uint8"], 0.25),
+        pytest.param(["--quantization_bytes=1"], 0.25, marks=MATRIX),
+        pytest.param(["--quantize_uint16"], 0.5, marks=MATRIX),
+        pytest.param(["--quantize_float16=*"], 0.5, marks=MATRIX),
+        pytest.param(["--quantize_uint8"], 0.25, marks=MATRIX),
         (["--quantize_uint8=wide/*"], 1 - 0.75 * (96 * 96 + 96) / (12 * 96 + 96 + 96 * 96 + 96 + 96 * 5 + 5)),
     ],
 )
@@ -87,7 +92,7 @@ def test_quantized_weights(converter: Any, start: Path, layers_model: Path, flag
     assert ("is old" in done.err) == ("quantization_bytes" in flags[0])
 
 
-@pytest.mark.parametrize("source", ["net.keras", "web/model.json", "saved"])
+@pytest.mark.parametrize("source", ["net.keras", pytest.param("web/model.json", marks=MATRIX), "saved"])
 def test_graph_models(converter: Any, start: Path, layers_model: Path, source: str) -> None:
     kinds = {"net.keras": "keras", "web/model.json": "tfjs_layers_model", "saved": "tf_saved_model"}
     out = start / f"graph-{kinds[source]}"

@@ -22,7 +22,7 @@ from exporter.source.loaders import SERVING, from_keras, from_module, from_saved
 from exporter.source.source import Source
 from exporter.tensors import Array, Tensors
 
-pytestmark = pytest.mark.matrix  # every recipe over four models: `make test-quantization`
+pytestmark = pytest.mark.matrix  # every recipe over four models: `make test-matrix`
 RECIPES = quantized_formats()
 EDGES = ["tflite-int8:io=int8", "tflite-int8:io=uint8", "tflite-int4:mode=dynamic"]
 

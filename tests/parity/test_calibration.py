@@ -28,7 +28,7 @@ def report_of(bundle: Bundle) -> Report:
         ("one", "few-samples"),
         ("same", "identical-samples"),
         ("noise", "uniform-noise"),
-        ("evaluation", "calibration-is-evaluation"),
+        pytest.param("evaluation", "calibration-is-evaluation", marks=pytest.mark.matrix),
     ],
 )
 def test_suspicious_rows_have_a_named_warning(convert: Callable[..., Bundle], function: str, finding: str) -> None:
@@ -60,6 +60,7 @@ def test_static_recipes_are_refused_without_rows(convert: Callable[..., Bundle])
     assert all("give --calibration FILE" in a.reason for a in bundle.artifacts if a.status == "refused")
 
 
+@pytest.mark.matrix
 def test_pictures_are_scaled_as_told(module: Path) -> None:
     import tensorflow as tf
 
@@ -118,8 +119,8 @@ def rows():
     ("function", "words"),
     [
         ("mixed", "layer 'hidden' computes in float16 (mixed precision)"),
-        ("int8", "layer 'hidden' is quantized by Keras (int8)"),
-        ("int4", "layer 'hidden' is quantized by Keras (int4)"),
+        pytest.param("int8", "layer 'hidden' is quantized by Keras (int8)", marks=pytest.mark.matrix),
+        pytest.param("int4", "layer 'hidden' is quantized by Keras (int4)", marks=pytest.mark.matrix),
     ],
 )
 def test_models_that_are_no_float32_are_refused_with_the_layer(tmp_path: Path, function: str, words: str) -> None:
@@ -130,6 +131,7 @@ def test_models_that_are_no_float32_are_refused_with_the_layer(tmp_path: Path, f
     assert [(a.status, words in a.reason) for a in bundle.artifacts] == [("refused", True)] * 3
 
 
+@pytest.mark.matrix
 def test_a_source_without_data_is_judged_by_its_calibration(tmp_path: Path) -> None:
     path = tmp_path / "precisions.py"
     path.write_text(PRECISIONS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from exporter.source.tfjs_meaning import TFJS_CLASSES
 
 HERE = Path(__file__).parent
 ZOO = load_code(HERE / "keras2_zoo.py")
+SAMPLE = ("dense", "lstm_states", "half_precision", "bilinear", "batch_norm_axis", "nested_and_shared", "masked")
 TOLERANCE = 2e-6  # of the RMS of the output; Keras 3 runs the same kernels, but for sums in normalizations
 TFJS_TOLERANCE = 1e-5
 
@@ -49,7 +50,12 @@ def distance(found: tensors.Array, reference: tensors.Array) -> float:
     return float(np.max(np.abs(found.astype(np.float64) - reference), initial=0) / rms)
 
 
-@pytest.mark.parametrize("name", ZOO.ZOO)
+def sampled(names: Iterable[str]) -> list[Any]:
+    """A few in `make test`, the others in `make test-matrix`."""
+    return [pytest.param(name, marks=[] if name in SAMPLE else [pytest.mark.matrix]) for name in names]
+
+
+@pytest.mark.parametrize("name", sampled(ZOO.ZOO))
 def test_keras_3_computes_what_keras_2_computes(name):
     old = ZOO.build(name)
     if name in ZOO.NOT_EXACT:
@@ -68,6 +74,7 @@ def test_keras_3_computes_what_keras_2_computes(name):
             assert distance(found, expected) < TOLERANCE
 
 
+@pytest.mark.matrix
 def test_every_row_and_activation_is_run():
     text = ""
     for name in set(ZOO.ZOO) - set(ZOO.NOT_EXACT):
@@ -110,7 +117,7 @@ def tfjs_outputs(client: Client, path: Path, names: list[str], arrays: list[tens
     return [results[spec["name"]] for spec in loaded.value["outputs"]]
 
 
-@pytest.mark.parametrize("name", sorted(set(ZOO.ZOO) - set(ZOO.NOT_EXACT)))
+@pytest.mark.parametrize("name", sampled(sorted(set(ZOO.ZOO) - set(ZOO.NOT_EXACT))))
 def test_a_published_layers_model_means_what_tfjs_computes(name, worker, tmp_path):
     old = ZOO.build(name)
     path, arrays = ZOO.publish(old, tmp_path), ZOO.feed(old, 1)

@@ -27,7 +27,7 @@ from exporter.parity.quantized import blame, prices
 from exporter.parity.report import Report, summary_line
 from exporter.verification import choose_runtimes
 
-pytestmark = pytest.mark.matrix  # every recipe in every runtime: `make test-quantization`
+pytestmark = pytest.mark.matrix  # every recipe in every runtime: `make test-matrix`
 QUANTIZED = quantized_formats()
 VARIANTS = [
     "tflite-int8:io=int8",

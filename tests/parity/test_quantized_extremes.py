@@ -16,7 +16,7 @@ from exporter.outcome import Mismatched, Passed
 from exporter.parity.quantized import blame, prices
 from exporter.parity.report import Report, summary_line
 
-pytestmark = pytest.mark.matrix  # several conversions: `make test-quantization`
+pytestmark = pytest.mark.matrix  # several conversions: `make test-matrix`
 NATIVE = ["litert", "onnxruntime"]
 MODELS = """
 import keras

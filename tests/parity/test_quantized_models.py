@@ -1,6 +1,6 @@
 """Every reference model in every quantized recipe and every runtime of TensorFlow Lite and ONNX.
 
-That takes minutes, so it is not a part of `make test`: `make test-quantization` runs it, and compares
+That takes minutes, so it is not a part of `make test`: `make test-matrix` runs it, and compares
 docs/quantization.md with what it finds.
 """
 

@@ -21,7 +21,7 @@ from exporter.outcome import Mismatched, Score
 from exporter.parity.report import Report
 from exporter.parity.scores import scores
 
-pytestmark = pytest.mark.matrix  # many small conversions: `make test-quantization`
+pytestmark = pytest.mark.matrix  # many small conversions: `make test-matrix`
 RUNTIMES = ["litert", "onnxruntime"]
 SCHEMA = json.loads((Path(exporter.parity.__file__).parent / "report.v1.schema.json").read_text())
 MODEL = """

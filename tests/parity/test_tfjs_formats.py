@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,13 @@ def test_node_computes_what_keras_computes(name, format_name, make, worker, tmp_
     assert not wrong
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS.ZOO if not MODELS.NOT_IN_GRAPH.get(n)])
+def sampled(names: Iterable[str]) -> list[Any]:
+    """A few in `make test`, the others in `make test-matrix`."""
+    sample = ("cnn", "lstm", "lookups", "attention")
+    return [pytest.param(name, marks=[] if name in sample else [pytest.mark.matrix]) for name in names]
+
+
+@pytest.mark.parametrize("name", sampled(n for n in MODELS.ZOO if not MODELS.NOT_IN_GRAPH.get(n)))
 def test_tensorflow_computes_the_graph_of_tfjs(name, tmp_path):
     """With the constants that were taken out: loops, tables and fused kernels are put back as TensorFlow has them."""
     source = from_keras(build(name), tmp_path)

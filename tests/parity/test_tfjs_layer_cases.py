@@ -27,6 +27,7 @@ from exporter.protocol.client import Client
 from exporter.reference import load_module
 from exporter.source.loaders import from_keras
 
+pytestmark = pytest.mark.matrix  # hundreds of models: `make test-matrix`; the zoo is in `make test`
 CASES = load_module(Path(__file__).with_name("tfjs_layer_cases.py"))
 REFUSED = load_module(Path(__file__).with_name("tfjs_refused.py"))
 NODE = load_module(Path(__file__).with_name("tfjs_node.py"))

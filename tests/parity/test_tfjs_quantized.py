@@ -27,6 +27,7 @@ from exporter.parity.report import Report, summary_line
 from exporter.runtimes._node import node, workers_directory
 from exporter.source_worker import read_weights
 
+pytestmark = pytest.mark.matrix  # every recipe and kind of damage: `make test-matrix`
 RUNTIMES = ["tfjs-node-cpu", "tfjs-node-wasm"]
 RECIPES = [
     *(recipe.id for recipe in quantized_recipes() if recipe.format.startswith("tfjs")),

@@ -102,7 +102,11 @@ def test_every_refusal_names_what_and_the_way_out() -> None:
     for row, cells in WANTED.items():
         for format_name, (kind, words) in cells.items():
             if kind == "refused":
-                assert re.search(r"; (use|give|save|rename) |, use |use [a-z-]+", words), (row, format_name, words)
+                assert re.search(r"; (use|give|save|rename|build) |, use |use [a-z-]+", words), (
+                    row,
+                    format_name,
+                    words,
+                )
                 assert re.search(r"'[^']+'|[A-Z][A-Za-z0-9]{2,}", words), (row, format_name, words)
 
 
