@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from keras import layers
 
-
 MATRIX = pytest.mark.matrix  # `make test-matrix`
 
 
