@@ -170,7 +170,12 @@ def read_weights(directory: Path, manifest: Any) -> dict[str, Array]:
         SourceError: a file is missing, of another size than its weights, or outside of the directory; the manifest is
             none, or holds what TF.js cannot decode.
     """
-    return {spec["name"]: decoded(spec, stored) for spec, stored in stored_weights(directory, manifest)}
+    found: dict[str, Array] = {}
+    for spec, stored in stored_weights(directory, manifest):
+        if spec["name"] in found:
+            raise SourceError("bad-manifest", f"several weights are called {spec['name']!r}", _AGAIN)
+        found[spec["name"]] = decoded(spec, stored)
+    return found
 
 
 def read_weights_of(model_json: Path) -> dict[str, Array]:
@@ -191,14 +196,10 @@ def manifest_of(model_json: Path) -> Any:
 def stored_weights(directory: Path, manifest: Any) -> list[tuple[Mapping[str, Any], Array]]:
     """Each weight's entry of the manifest, and its values as they are stored: still quantized. Raises as above."""
     found: list[tuple[Mapping[str, Any], Array]] = []
-    names: set[str] = set()
     for group in _groups(manifest):
         data = b"".join(_read_shard(directory, path) for path in group["paths"])
         position = 0
         for spec in group["weights"]:
-            if spec["name"] in names:
-                raise SourceError("bad-manifest", f"several weights are called {spec['name']!r}", _AGAIN)
-            names.add(spec["name"])
             array, position = _stored(spec, data, position)
             found.append((spec, array))
         if position != len(data):
@@ -214,6 +215,9 @@ def decoded(spec: Mapping[str, Any], stored: Array) -> Array:
     """The values that TF.js computes from stored ones: in double precision, rounded once to the weight's dtype.
 
     An int32 is rounded as JavaScript's Math.round does it, halves up.
+
+    Raises:
+        SourceError: the range of codes goes beyond int32.
     """
     quantization = spec.get("quantization")
     if quantization is None:
@@ -221,12 +225,20 @@ def decoded(spec: Mapping[str, Any], stored: Array) -> Array:
     if quantization["dtype"] == "float16":
         return stored.astype(np.float32)
     values: Array = stored.astype(np.float64) * quantization["scale"] + quantization["min"]
-    return values.astype(np.float32) if spec["dtype"] == "float32" else np.floor(values + 0.5).astype(np.int32)
+    if spec["dtype"] == "float32":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32)
+    rounded = np.floor(values + 0.5)
+    if np.any(np.abs(rounded) >= 2.0**31):
+        raise SourceError("bad-manifest", f"weight {spec['name']!r} is quantized with a range beyond int32", _AGAIN)
+    return rounded.astype(np.int32)
 
 
 def _groups(manifest: Any) -> Sequence[Mapping[str, Any]]:
     """The manifest itself, when all that is read of it is there."""
     try:
+        if not isinstance(manifest, list):
+            raise TypeError("it is no list of groups")
         for group in manifest:
             for path in group["paths"]:
                 if not isinstance(path, str):
@@ -238,7 +250,7 @@ def _groups(manifest: Any) -> Sequence[Mapping[str, Any]]:
         raise SourceError(
             "bad-manifest", f"the weights manifest is not one that TF.js reads: {missing}", _AGAIN
         ) from error
-    return manifest  # type: ignore[no-any-return]
+    return manifest
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:
@@ -254,8 +266,10 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
     stored = quantization["dtype"]
     if dtype not in _QUANTIZABLE.get(stored, ()):
         raise ValueError(f"weight {name!r} is {dtype} quantized to {stored!r}")
-    if stored != "float16" and not (math.isfinite(quantization["scale"]) and math.isfinite(quantization["min"])):
-        raise ValueError(f"weight {name!r} has a scale or min that is not finite")
+    for key in ("scale", "min") if stored != "float16" else ():
+        value = quantization.get(key)
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError(f"weight {name!r} is quantized with {key}={value!r}, expected a finite number")
 
 
 def _stored(spec: Mapping[str, Any], data: bytes, position: int) -> tuple[Array, int]:
@@ -297,7 +311,7 @@ def _too_short(spec: Mapping[str, Any], end: int, data: bytes) -> SourceError:
 def _read_shard(directory: Path, path: str) -> bytes:
     root = directory.resolve()
     found = (root / path).resolve()  # also of a link, which may lead out
-    if not found.is_relative_to(root) or found == root:
+    if "://" in path or not found.is_relative_to(root) or found == root:
         raise SourceError(
             "unsafe-path", f"the weights manifest names {path!r}, which is outside the model's directory", _AGAIN
         )

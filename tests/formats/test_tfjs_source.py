@@ -89,17 +89,17 @@ def no_layers(document: Document) -> None:
 
 # name -> (what is spoilt, the error's code, words of its message)
 BROKEN: dict[str, tuple[Callable[[Document], None], str, list[str]]] = {
-    "parent": (renamed_shard("../secret.bin"), "unsafe-path", ["'../secret.bin'", "outside of its directory"]),
+    "parent": (renamed_shard("../secret.bin"), "unsafe-path", ["'../secret.bin'", "outside the model's directory"]),
     "absolute": (renamed_shard("/etc/hostname"), "unsafe-path", ["'/etc/hostname'", "outside"]),
     "address": (renamed_shard("https://example.org/a.bin"), "unsafe-path", ["https://example.org/a.bin", "outside"]),
     "link": (renamed_shard("link.bin"), "unsafe-path", ["'link.bin'", "outside"]),
-    "no path": (renamed_shard(7), "bad-manifest", ["7 is no path"]),  # type: ignore[arg-type]
-    "missing": (renamed_shard("group9.bin"), "missing-weights", ["'group9.bin'", "not there", "copy all files"]),
-    "larger": (lambda d: weight(d).update(shape=[4, 6]), "weights-size", ["164 bytes", "hold 148"]),
+    "no path": (renamed_shard(7), "bad-manifest", ["a path is 7"]),  # type: ignore[arg-type]
+    "missing": (renamed_shard("group9.bin"), "missing-weights", ["'group9.bin'", "no such file"]),
+    "larger": (lambda d: weight(d).update(shape=[4, 6]), "weights-size", ["ends at byte 156", "hold 148"]),
     "negative": (lambda d: weight(d).update(shape=[4, -5]), "bad-manifest", ["'first/kernel'", "[4, -5]"]),
-    "float8": (lambda d: weight(d).update(dtype="float8"), "bad-manifest", ["'float8'", "expected float32"]),
-    "int4": (quantization(dtype="int4", scale=1, min=0), "bad-manifest", ["quantized as 'int4'", "uint8"]),
-    "no scale": (quantization(dtype="uint8", min=0.0), "bad-manifest", ["scale=None", "expected a number"]),
+    "float8": (lambda d: weight(d).update(dtype="float8"), "bad-manifest", ["'float8'", "expected string, float32"]),
+    "int4": (quantization(dtype="int4", scale=1, min=0), "bad-manifest", ["quantized to 'int4'"]),
+    "no scale": (quantization(dtype="uint8", min=0.0), "bad-manifest", ["scale=None", "expected a finite number"]),
     "NaN scale": (quantization(dtype="uint8", scale=float("nan"), min=0.0), "bad-manifest", ["scale=nan"]),
     "unknown class": (unknown_class, "not-exact", ["layer 'first' (Discombobulate)", "no counterpart in Keras 3"]),
     "unknown argument": (unknown_argument, "not-exact", ["layer 'first' (Dense)", "wobble=3"]),
@@ -112,7 +112,11 @@ BROKEN: dict[str, tuple[Callable[[Document], None], str, list[str]]] = {
     "no weights": (lambda d: d.pop("weightsManifest"), "missing-weights", ["no weightsManifest"]),
     "loose end": (loose_end, "not-exact", ["nothing leads to 'second'"]),
     "no layers": (no_layers, "bad-topology", ["is not what Keras 2 writes", "'layers'"]),
-    "manifest": (lambda d: d.update(weightsManifest={}), "bad-manifest", ["no list of groups"]),
+    "manifest": (
+        lambda d: d.update(weightsManifest={}),
+        "bad-manifest",
+        ["no list of groups"],
+    ),
 }
 
 
@@ -148,7 +152,7 @@ def test_a_truncated_shard(files, tmp_path):
     path = spoilt(files, tmp_path / "m", lambda document: None)
     shard = path.parent / "group1-shard2of3.bin"
     shard.write_bytes(shard.read_bytes()[:-3])
-    with pytest.raises(SourceError, match="take 148 bytes, and the files hold 145"):
+    with pytest.raises(SourceError, match="ends at byte 148, and the weight files hold 145"):
         load_tfjs(path)
 
 

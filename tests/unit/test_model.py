@@ -94,7 +94,7 @@ def test_artifacts_survive_json() -> None:
     entry = Entry("a/model.onnx", "serve", NameMap({"x": "x:0"}, {"y": "Identity"}), {"x": (1, None, 3)})
     made = Artifact(
         recipe_of_id("onnx:opset=17"), "written", "", "", True, {"serve": entry}, {"other": "why"}, ("Erfc lowered",),
-        {"onnx": "1"}, ("MyLayer",), 1.5, 42,
+        {"onnx": "1"}, ("MyLayer",), ("kernels",), {"made_by": "onnxruntime"}, 1.5, 42,
     )  # fmt: skip
     assert Artifact.from_json(json.loads(json.dumps(made.to_json()))) == made
 
