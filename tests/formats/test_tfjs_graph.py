@@ -235,6 +235,7 @@ def test_a_signature_that_cannot_be_written_leaves_the_others(tmp_path):
     directory.mkdir()
     frozen = {k: from_callable(tf.Module(), tmp_path, {"serve": f}) for k, f in functions.items()}
     both = SimpleNamespace(
+        keras_model=None,
         signatures={k: s.signatures["serve"] for k, s in frozen.items()},
         frozen=lambda name: frozen[name].frozen("serve"),
         concrete=lambda name: frozen[name].concrete("serve"),
