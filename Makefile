@@ -21,7 +21,7 @@ demo: setup ## train digits-cnn, convert it to every format, run every artifact,
 	$(BIN)/exporter convert digits-cnn -o build/digits-cnn
 
 test: workers ## lint, types, JavaScript, JVM, unit, protocol, Spark, command line, docs, parity: under 15 minutes
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint js unit parity cli jvm spark
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target parity spark cli unit js lint
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newes
 	$(PYTEST) tests/wheel/test_build.py
 
 test-matrix: workers ## every quantized recipe in every runtime, every layer and refusal of TF.js, all of Keras 2, damaged files
-	$(PYTEST) tests/parity tests/formats tests/cli --ignore=tests/parity/grid -m matrix
+	$(PYTEST) tests/parity tests/formats tests/cli tests/docs --ignore=tests/parity/grid -m matrix
 
 test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
 	$(PYTEST) tests/parity/grid

@@ -92,11 +92,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_every_shell_command_works(workplace: Path) -> None:
-    commands = [
-        line.partition("#")[0].strip() for page in PAGES for block in fenced(page, "sh") for line in block.splitlines()
-    ]
-    assert len([c for c in commands if c.startswith("exporter")]) >= 5
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.name, marks=[] if p.name == "README.md" else [pytest.mark.matrix]) for p in PAGES]
+)
+def test_every_shell_command_works(page: Path, workplace: Path) -> None:
+    commands = [line.partition("#")[0].strip() for block in fenced(page, "sh") for line in block.splitlines()]
+    assert page.name != "README.md" or len([c for c in commands if c.startswith("exporter")]) >= 5
     for command in filter(None, commands):
         words = shlex.split(command)
         if words[0] == "make":
@@ -112,7 +113,7 @@ def test_every_shell_command_works(workplace: Path) -> None:
 def test_every_make_target_named_in_the_text_exists() -> None:
     makefile = (TOP / "Makefile").read_text()
     for page in PAGES:
-        for target in re.findall(r"`make ([a-z]+)`", page.read_text()):
+        for target in re.findall(r"`make ([a-z-]+)`", page.read_text()):
             assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
 
 
