@@ -22,6 +22,8 @@ NODE = load_module(PARITY / "tfjs_node.py")
 ZOO = KERAS_2.ZOO
 NAMES = sorted(set(ZOO.ZOO) - set(ZOO.NOT_EXACT))
 QUANTIZED = ("float16", "uint8", "uint16")
+# TF.js' own `save` writes two weights of one name, its converter does not
+NOT_WRITTEN = {"nested_and_shared", "same_names"}
 Written = Mapping[str, tuple[Path, str]]
 TOLERANCE = 1e-6  # of the RMS of the output
 REORDERED = 2e-6  # where Keras 3 normalizes with the same sums in another order
@@ -46,7 +48,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_restored_or_refused(name: str, written: Written) -> None:
     directory, answer = written[name]
-    assert not answer
+    assert ("duplicate weight name" in answer) == bool(answer) == (name in NOT_WRITTEN), answer
+    if answer:
+        return
     old = ZOO.build(name)
     refusal = {**ZOO.DIFFERENT, **ZOO.NOT_RESTORED}.get(name)
     if refusal is not None:
@@ -60,7 +64,7 @@ def test_it_is_restored_or_refused(name: str, written: Written) -> None:
         assert KERAS_2.distance(found, expected) < (REORDERED if "norm" in name else TOLERANCE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - NOT_WRITTEN))
 def test_our_own_tests_write_what_it_writes(name: str, written: Written, tmp_path: Path) -> None:
     """`publish` stands for the published converter where that is not installed."""
     ours, theirs = (
