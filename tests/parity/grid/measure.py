@@ -207,22 +207,22 @@ def _kind(result: CellResult) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def measuring(scratch: Path) -> Iterator[Callable[[str], Future[dict[str, Outcome]]]]:
+def measuring(scratch: Path, lanes: int = LANES) -> Iterator[Callable[[str], Future[dict[str, Outcome]]]]:
     """A function that has a row measured, in the lane that is free next."""
-    lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
-    made = [Lane(scratch / f"lane-{number}") for number in range(LANES)]
+    free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    made = [Lane(scratch / f"lane-{number}") for number in range(lanes)]
     for lane in made:
-        lanes.put(lane)
+        free.put(lane)
 
     def work(name: str) -> dict[str, Outcome]:
-        lane = lanes.get()
+        lane = free.get()
         try:
             return lane.measure(name)
         finally:
-            lanes.put(lane)
+            free.put(lane)
 
     grid()  # imported here: two threads may not import Keras at once
-    with ThreadPoolExecutor(LANES) as pool:
+    with ThreadPoolExecutor(lanes) as pool:
         try:
             yield lambda name: pool.submit(work, name)
         finally:
