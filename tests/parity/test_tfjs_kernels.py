@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -70,11 +71,32 @@ def test_the_table_is_what_the_registries_say() -> None:
         assert missing | {op for op, kernel in COMPOSED.items() if kernel in missing} == LACKING[backend]
 
 
-@pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("EXPORTER_WASM_KERNELS", "none")
-    with NODE.started("tfjs-node-wasm", tmp_path / "worker") as client:
-        yield client
+class Plain:
+    """A wasm worker without our kernels; another one after each file that goes wrong, which may harm the process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open = contextlib.ExitStack()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("EXPORTER_WASM_KERNELS", "none")
+                self._client = self._open.enter_context(NODE.started("tfjs-node-wasm", self._directory))
+        return self._client
+
+    def end(self) -> None:
+        self._open.close()
+        self._client = None
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
+    plain = Plain(tmp_path_factory.mktemp("worker"))
+    yield plain
+    plain.end()
 
 
 @pytest.mark.parametrize(
@@ -93,13 +115,15 @@ def test_without_our_kernels_wasm_fails_where_the_record_says_so(name, format_na
     ((key, entry),) = written.entries.items()
     inputs = {s.name: NODE.feed(s, 3, np.random.default_rng(3)) for s in source.signatures[key].inputs}
     try:
-        with NODE.loaded(worker, tmp_path / "artifact" / entry.path, format_name, key) as handle:
-            found = NODE.run(worker, handle, {entry.names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
+        with NODE.loaded(worker.client, tmp_path / "artifact" / entry.path, format_name, key) as handle:
+            found = NODE.run(worker.client, handle, {entry.names.inputs[n]: v for n, v in inputs.items()}, tmp_path)
     except NODE.RunError:
         right = False
     else:
         reference = source.reference(key, inputs)
         right = all(NODE.distance(found[entry.names.outputs[n]], v) < NODE.TOLERANCE for n, v in reference.items())
+    if not right:
+        worker.end()
     assert right == (not written.needs), written.needs
 
 
