@@ -108,7 +108,7 @@ def test_tfjs_directories(cli: Any, every_format: Any) -> None:
         file.write_text(json.dumps(document))
     expected = {
         "graph": ["is a TF.js graph model", "no Keras model can be made", "SavedModel"],
-        "outside": ["'../secret.bin'", "outside of its directory"],
+        "outside": ["'../secret.bin'", "outside the model's directory"],
     }
     for name, words in expected.items():
         result = cli("convert", name, status=1)
