@@ -35,7 +35,9 @@ js: setup ## the JavaScript workers' own tests
 jvm: workers ## the JVM modules' own tests
 	$(BIN)/python tools/jvm.py mvn --quiet verify
 
-spark: jvm ## the Spark library and its application on clusters of processes
+# not by prerequisite: make would begin with the next part of the tests before it comes back to this one
+spark: workers ## the JVM modules' own tests, then the Spark library and its application on clusters of processes
+	$(BIN)/python tools/jvm.py mvn --quiet verify
 	$(PYTEST) tests/spark/test_cluster.py -m "not matrix"
 
 spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/target/exporter-spark_*.jar

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 # rows of own data where the default of 16 would keep the runtimes without native code busy for half a minute
-FEWER_ROWS = {"imdb-bilstm": ["--samples", "4"], "mobilenet-v2": ["--samples", "4"]}
+SAMPLES = {"imdb-bilstm": 4, "mobilenet-v2": 4}
 COMMAND = [sys.executable, "-m", "exporter"]
 
 
@@ -30,25 +31,36 @@ def run_exporter(*arguments: str, timeout: float = 600, **environment: str) -> s
 
 
 class Converted:
-    """A bundle made by `exporter convert NAME`, with what the command said."""
+    """A bundle of a reference model, and its report as the file has it."""
 
-    def __init__(self, root: Path, process: subprocess.CompletedProcess[str]) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.process = process
-        self.report: dict[str, Any] = json.loads((root / "report.json").read_text()) if process.returncode < 2 else {}
+        self.report: dict[str, Any] = json.loads((root / "report.json").read_text())
 
 
 @pytest.fixture(scope="session")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Converted]:
+def crew() -> Iterator[Any]:
+    """Workers of the runtimes that stay for all tests: starting them takes longer than most of what they are for."""
+    from exporter.protocol.crew import standing_crew
+
+    with standing_crew() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory, crew: Any) -> Callable[[str], Converted]:
     """`converted(name)` trains and converts a reference model to every format and runs it everywhere, once."""
-    made: dict[str, Converted] = {}
+    from exporter import api
+    from exporter.convert_options import ConvertOptions
+    from exporter.parity.cases import CaseOptions
+    from exporter.parity.session import RunOptions
+
     top = tmp_path_factory.mktemp("bundles")
 
+    @functools.cache
     def convert(name: str) -> Converted:
-        if name not in made:
-            fewer = FEWER_ROWS.get(name, [])
-            process = run_exporter("convert", name, "-o", str(top / name), "--require", "all", *fewer)
-            made[name] = Converted(top / name, process)
-        return made[name]
+        options = ConvertOptions(cases=CaseOptions(samples=SAMPLES.get(name, CaseOptions.samples)))
+        api.convert(name, top / name, options=options, require=["all"], run_options=RunOptions(crew=crew))
+        return Converted(top / name)
 
     return convert

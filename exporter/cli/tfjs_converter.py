@@ -7,6 +7,9 @@ else. Flags that choose between ways of upstream's own implementation are taken 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,6 +97,7 @@ def command(input_path: str | None, output_path: Path | None, **given: Any) -> i
         if given[flag]:
             click.echo(f"warning: --{flag} changes nothing: {words}", err=True)
     recipe = _recipe(target, output_path, given)
+    _check_output(output_path, one_file=target == KERAS)
     written = _convert(input_path, output_path, recipe, given)
     click.echo(written)
     return 0
@@ -208,24 +212,44 @@ def _confirmed(bundle: Bundle) -> str:
     return f", confirmed in {', '.join(runtimes)}" if runtimes else ", not run anywhere: no runtime of it works here"
 
 
-def _put(bundle: Bundle, artifact: Artifact, path: Path, signature: str | None) -> None:
-    """Copy the files of one signature; what names the others comes last, so that no reader sees half of it."""
-    import shutil
+def _check_output(path: Path, *, one_file: bool) -> None:
+    """Say before the work what would stop `_put`. Raises `ExporterError`."""
+    if one_file and path.is_dir():
+        raise ExporterError("occupied", f"{path} is a directory", "give the path of the file to write")
+    above = next(p for p in (path, *path.absolute().parents) if p.exists() and (p != path or not one_file))
+    if not above.is_dir():
+        raise ExporterError("occupied", f"{above} exists and is not a directory", "choose another OUTPUT_PATH")
 
+
+def _put(bundle: Bundle, artifact: Artifact, path: Path, signature: str | None) -> None:
+    """Put the files of one signature where they are wanted, or none of them. Raises `ExporterError`.
+
+    What names the others is moved last, so that no reader sees half of it.
+    """
     name = signature or ("serving_default" if "serving_default" in artifact.entries else next(iter(artifact.entries)))
     opened = bundle.artifact_path(artifact, name)
     if opened.is_file() and opened.suffix in (".h5", ".keras"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(opened, path)
-        return
-    directory = opened.parent if opened.is_file() else opened
-    files = sorted(
-        (f for f in directory.rglob("*") if f.is_file()), key=lambda f: f.name in ("model.json", "saved_model.pb")
-    )
-    for file in files:
-        target = path / file.relative_to(directory)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
+        copies = {path: opened}
+    else:
+        directory = opened.parent if opened.is_file() else opened
+        files = (f for f in directory.rglob("*") if f.is_file())
+        ordered = sorted(files, key=lambda f: f.name in ("model.json", "saved_model.pb"))
+        copies = {path / f.relative_to(directory): f for f in ordered}
+    staged = {target: target.with_name(f".{target.name}.{os.getpid()}") for target in copies}
+    try:
+        for target, file in copies.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, staged[target])
+        for target, copy in staged.items():
+            os.replace(copy, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = error.filename2 or error.filename or path
+        raise ExporterError("cannot-write", f"cannot write {where}: {reason}", "choose another OUTPUT_PATH") from error
+    finally:
+        for copy in staged.values():
+            with contextlib.suppress(OSError):
+                copy.unlink(missing_ok=True)
 
 
 def _print_versions() -> None:

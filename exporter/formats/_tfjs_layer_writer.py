@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,12 @@ from exporter.formats._tfjs_weights import Weight
 from exporter.tensors import Array
 
 _UNKNOWN = Argument(lambda value, rank: value is None, "is not known to honour this argument")
+
+
+def legal_name(name: str) -> str:
+    """A name that TF.js takes for a tensor (isValidTensorName of its common.ts), as near to this one as it gets."""
+    clean = re.sub(r"[^-A-Za-z0-9._/]", "_", name)
+    return clean if re.match(r"[A-Za-z0-9]", clean) else f"layer{clean}"
 
 
 class LayerWriter:
@@ -118,7 +125,7 @@ class LayerWriter:
         row = self.row(inner)
         self._check_inputs(inner, row)
         self._look_for_gap(inner)
-        written = self._arguments(inner, row, name) | {"name": inner.layer.name}
+        written = self._arguments(inner, row, name) | {"name": legal_name(inner.layer.name)}
         if row.stands_for:
             written["activation"] = "linear"
         self._weigh(inner.layer, inner.variables, row, f"{name}/")
@@ -134,7 +141,7 @@ class LayerWriter:
         inner = Part(forward, kind, config, part.inputs[:1], part.dtypes[:1], part.output)
         row = self.row(inner)
         written = self._arguments(inner, row, name)
-        base = written["name"] = forward.name.removeprefix("forward_")
+        base = written["name"] = legal_name(forward.name.removeprefix("forward_"))
         self._check_mirror(part.layer, config)
         self._weigh(forward, variables_of(forward), row, f"{name}/forward_{base}/")
         self._weigh(backward, variables_of(backward), row, f"{name}/backward_{base}/")

@@ -20,7 +20,7 @@ from exporter.formats._tfjs_keras_config import (
     refuse,
 )
 from exporter.formats._tfjs_layer_parts import Parts, parts_of
-from exporter.formats._tfjs_layer_writer import LayerWriter
+from exporter.formats._tfjs_layer_writer import LayerWriter, legal_name
 from exporter.formats._tfjs_masks import MaskFlow
 from exporter.formats._tfjs_parts import Rewrite
 from exporter.formats._tfjs_rewrites import REWRITES
@@ -30,13 +30,16 @@ _INPUT_DTYPES = {"float32": "float32"} | dict.fromkeys(["int8", "uint8", "int16"
 
 
 class Topology:
-    """Converts one model; the weights, what was rewritten and the outputs' names in TF.js fill up on the way.
+    """Converts one model; the weights, what was rewritten and the names of inputs and outputs fill up on the way.
+
+    `inputs` maps Keras' names of the outermost input layers to those in TF.js; `outputs` has the names in TF.js.
 
     `refuse` and `rewrites` are arguments so that tests can do without refusals, and without rewrites, and see in TF.js
     that none is superfluous.
     """
 
     def __init__(self, refuse: Refuse = refuse, rewrites: Sequence[Rewrite] = REWRITES) -> None:
+        self.inputs: dict[str, str] = {}
         self.outputs: list[str] = []
         self.rewrites: list[str] = []
         self._refuse = refuse
@@ -86,6 +89,8 @@ class Topology:
         for n in names:
             sources = [[refer(t["config"]["keras_history"]) for t in call.tensors] for call in calls[n]]
             written += self._records(layers[n], names[n], parts[n], sources)
+        if model is outermost:
+            self.inputs = {n: names[n] for n in names if type(layers[n]).__name__ == "InputLayer"}
         ends = [refer(r) for r in outputs]
         for index, end in enumerate(ends):
             if end in ends[:index]:  # TF.js fetches a tensor once, and has no second value for the same one
@@ -144,8 +149,13 @@ class Topology:
 
     def _name(self, name: str) -> str:
         """A layer name used once in the whole file: TF.js finds weights by layer name, at any depth."""
-        unique = self._unique(name)
-        if unique != name:
+        legal = legal_name(name)
+        unique = self._unique(legal)
+        if legal != name:
+            self.rewrites.append(
+                f"layer {name!r} is called {unique!r}: TF.js takes letters of ASCII, digits, . _ and -"
+            )
+        elif unique != name:
             self.rewrites.append(f"layer {name!r} of a nested model is called {unique!r}")
         return unique
 

@@ -113,6 +113,8 @@ def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, t
         return_initialized_tables=True,
         return_tensors_to_rename=True,
     )
+    # its own names are those of the graph, where TensorFlow puts them in lower case; arguments come sorted by name
+    renames.update(zip(inputs, sorted(s.name for s in signature.inputs), strict=True))
     graph_def, rewritten = lower(graph_def)
     with _converting() as failed:
         try:

@@ -61,7 +61,8 @@ def write_with(converter: Topology, source: Source, directory: Path, options: Ma
     model = Model(document, converter.weights, layers)
     files = write_models(directory, {"": model}, options, source.keep_float, source.metadata)
     outputs = (s.name for s in source.signatures[key].outputs)
-    names = NameMap(source.keras_names(key).inputs, dict(zip(outputs, converter.outputs, strict=True)))
+    inputs = {name: converter.inputs[layer] for name, layer in source.keras_names(key).inputs.items()}
+    names = NameMap(inputs, dict(zip(outputs, converter.outputs, strict=True)))
     return Written(
         {key: Entry("model.json", key, names)},
         unavailable,

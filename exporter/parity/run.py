@@ -6,6 +6,7 @@ cell at hand, and the rest go on in a fresh worker.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from exporter.outcome import CellResult, NotRun
 from exporter.parity.plan import NO_RUNTIME
 from exporter.parity.session import Reference, RunOptions, RuntimeSession, without_artifact
 from exporter.parity.weights import WeightCheck
-from exporter.protocol.clients import Clients
+from exporter.protocol.crew import Crew
 from exporter.protocol.slot import Slot
 from exporter.runtimes import Runtime
 
@@ -40,7 +41,6 @@ def run_cells(
 ) -> RunResult:
     """Run every cell; processes go side by side, the cells of the runtimes in one process one after the other."""
     result = RunResult()
-    clients = Clients()
     by_process: dict[str, dict[str, list[Cell]]] = {}
     for cell in cells:
         process = runtimes[cell.runtime].process if cell.runtime != NO_RUNTIME else ""
@@ -53,12 +53,11 @@ def run_cells(
         result.cells[outcome.cell] = outcome
         progress(outcome)
 
-    def work(process: str, own: Mapping[str, list[Cell]], scratch: Path) -> None:
-        if process == NO_RUNTIME:
-            for cell in own[NO_RUNTIME]:
-                record(CellResult(cell, without_artifact(bundle, cell) or NotRun("no runtime executes this format")))
-            return
-        slot = Slot(clients, scratch, logs / f"{process}.log")
+    def work_without_runtime(own: Mapping[str, list[Cell]]) -> None:
+        for cell in own[NO_RUNTIME]:
+            record(CellResult(cell, without_artifact(bundle, cell) or NotRun("no runtime executes this format")))
+
+    def work(slot: Slot, own: Mapping[str, list[Cell]]) -> None:
         sessions = {
             name: RuntimeSession(bundle, runtimes[name], slot, options, reference, weights or {}) for name in own
         }
@@ -67,27 +66,30 @@ def run_cells(
                 for outcome in session.run(own[name]):
                     record(outcome)
         finally:
-            slot.close()
+            if options.crew is None:
+                slot.close()
             for name, session in sessions.items():
                 peak = {"peak_bytes": slot.peak_bytes} if slot.peak_bytes else {}
                 result.runtimes[name] = {**session.facts, **peak}
 
-    with (
-        tempfile.TemporaryDirectory(prefix="exporter-run-") as scratch,
-        ThreadPoolExecutor(max(1, options.jobs)) as pool,
-    ):
+    with contextlib.ExitStack() as stack:
+        crew = options.crew
+        if crew is None:
+            crew = Crew(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exporter-run-"))), logs)
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, options.jobs)))
         futures = []
         try:
             # an interrupt can come while a thread is being started, so the pool may not know of it: stop them all
             for process, own in by_process.items():
-                directory = Path(scratch) / process
-                directory.mkdir()
-                futures.append(pool.submit(work, process, own, directory))
+                if process == NO_RUNTIME:
+                    work_without_runtime(own)
+                else:
+                    futures.append(pool.submit(work, crew.slot(process), own))
             for future in futures:
                 future.result()
         except BaseException:
             for future in futures:
                 future.cancel()
-            clients.stop()
+            crew.stop()
             raise
     return result

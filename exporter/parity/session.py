@@ -19,6 +19,7 @@ from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
 from exporter.protocol.client import NotSupported, Ok, RemoteError
+from exporter.protocol.crew import Crew
 from exporter.protocol.slot import Slot
 from exporter.runtimes import Missing, Runtime
 from exporter.task import score
@@ -29,12 +30,13 @@ _MAX_START_FAILURES = 2
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How cells are run. `timeout` replaces the runtimes' own limit per request."""
+    """How cells are run. `timeout` replaces the runtimes' own limit per request; a `crew` stays when the run ends."""
 
     jobs: int = 2
     timeout: float | None = None
     custom: Path | None = None
     overrides: Overrides = field(default_factory=Overrides)
+    crew: Crew | None = None
 
 
 @dataclass(frozen=True)
@@ -154,19 +156,22 @@ class RuntimeSession:
 
     def _start(self) -> Outcome | None:
         """Make sure a worker is there that answers for this runtime. Returns the outcome of every cell if not."""
-        if self._slot.alive and self._slot.runtime == self._runtime.name:
+        # a worker that stayed from an earlier run has answered, but not to this session
+        if self._hello and self._slot.alive and self._slot.runtime == self._runtime.name:
             return None
         if self._start_failures >= _MAX_START_FAILURES:
             return NotRun("the worker failed to start twice")
         runtime = self._runtime
+        try:
+            argv = runtime.command()
+        except Missing as missing:
+            self.facts.update(status="missing", reason=missing.reason, hint=missing.hint)
+            return NotRun(f"{missing.reason}; {missing.hint}")
+        if runtime.needs_code and self._options.custom is not None:
+            argv = [*argv, "--custom", str(self._options.custom)]
+        if self._slot.alive and self._slot.argv != argv:
+            self._slot.close()
         if not self._slot.alive:
-            try:
-                argv = runtime.command()
-            except Missing as missing:
-                self.facts.update(status="missing", reason=missing.reason, hint=missing.hint)
-                return NotRun(f"{missing.reason}; {missing.hint}")
-            if runtime.needs_code and self._options.custom is not None:
-                argv = [*argv, "--custom", str(self._options.custom)]
             try:
                 self._slot.start(argv, runtime.environment)
             except OSError as error:

@@ -14,6 +14,8 @@ class Slot:
 
     Attributes:
         client: the worker that was started last, or None.
+        log: the file that the workers write to.
+        argv: what started it.
         runtime: the runtime that the live worker answers for; empty before its `hello`.
         loads: artifacts that it has loaded.
         peak_bytes: largest resident memory of all workers so far; complete after `close`.
@@ -21,9 +23,10 @@ class Slot:
 
     def __init__(self, clients: Clients, scratch: Path, log: Path) -> None:
         self._clients = clients
-        self._log = log
+        self.log = log
         self.scratch = scratch
         self.client: Client | None = None
+        self.argv: list[str] = []
         self.runtime = ""
         self.loads = 0
         self.peak_bytes = 0
@@ -34,8 +37,8 @@ class Slot:
 
     def start(self, argv: list[str], environment: Mapping[str, str]) -> None:
         """Start a worker in place of one that has ended. Raises OSError."""
-        self.runtime, self.loads = "", 0
-        self.client = self._clients.start(argv, self._log, {**environment, "TMPDIR": str(self.scratch)})
+        self.argv, self.runtime, self.loads = argv, "", 0
+        self.client = self._clients.start(argv, self.log, {**environment, "TMPDIR": str(self.scratch)})
 
     def close(self) -> None:
         if self.client is not None:

@@ -8,6 +8,7 @@ names a user did choose are kept. The rule gives the same names before and after
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +38,12 @@ class KerasCall:
 
 
 def sanitize(name: str) -> str:
-    """A signature name that is legal in TensorFlow graphs, file names and programming languages."""
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"
+    """A signature name that is legal in TensorFlow graphs, file names and programming languages.
+
+    It starts with a letter: tf.function calls an argument `arg__x` that is given as `_x`.
+    """
+    clean = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_")
+    return clean if re.match(r"[A-Za-z]", clean) else f"tensor_{clean}".rstrip("_")
 
 
 def unique(names: Iterable[str], separator: str) -> list[str]:
@@ -51,6 +55,16 @@ def unique(names: Iterable[str], separator: str) -> list[str]:
         seen[name] = count + 1
         out.append(f"{name}{separator}{count}" if count else name)
     return out
+
+
+def _signature_names(names: Iterable[str]) -> list[str]:
+    """Names that differ even in lower case, which is what TensorFlow's graphs and some file systems make of them."""
+    out: dict[str, str] = {}
+    for name in names:
+        candidates = (f"{name}_{count}" if count else name for count in itertools.count())
+        fresh = next(candidate for candidate in candidates if candidate.lower() not in out)
+        out[fresh.lower()] = fresh
+    return list(out.values())
 
 
 def _operation(tensor: Any) -> Any:
@@ -77,7 +91,7 @@ def _names(structure: Any, single: str, several: str) -> list[str]:
     for i, (path, leaf) in enumerate(leaves):
         chosen = _chosen_name(path, leaf)
         names.append(sanitize(chosen) if chosen else (single if len(leaves) == 1 else f"{several}_{i}"))
-    return unique(names, "_")
+    return _signature_names(names)
 
 
 def _layer_names(structure: Any, fallback: Sequence[str]) -> list[str]:

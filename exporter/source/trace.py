@@ -5,6 +5,7 @@ One trace per (signature, pinned shapes) and one freeze per trace; `exporter.sou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
+from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import Signature, TensorSpec
 
@@ -38,14 +40,28 @@ class FrozenGraph:
 
 
 def named_function(name: str, call: Callable[..., Mapping[str, tf.Tensor]], specs: Mapping[str, tf.TensorSpec]) -> Any:
-    """A concrete function of keyword tensors whose graph names are those of `specs`, with a dict result."""
+    """A concrete function of keyword tensors whose graph names are those of `specs`, with a dict result.
+
+    Raises:
+        SourceError: a layer has a name that TensorFlow cannot call a scope.
+    """
 
     def traced(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return {key: tf.identity(value) for key, value in call(**tensors).items()}
 
     traced.__name__ = f"signature_{name}"
     function = tf.function(traced, autograph=False)
-    return function.get_concrete_function(**specs)
+    try:
+        return function.get_concrete_function(**specs)
+    except ValueError as error:
+        found = re.search(r"'(.*)' is not a valid (?:root )?scope name", str(error))
+        if found is None:
+            raise
+        raise SourceError(
+            "illegal-name",
+            f"a layer or model is called {found[1]!r}, and TensorFlow cannot trace it under that name, nor predict",
+            "rename it: letters of ASCII, digits, '.', '_' and '-', a letter or digit first",
+        ) from error
 
 
 def dims(shape: tf.TensorShape) -> tuple[int | None, ...] | None:

@@ -135,5 +135,21 @@ def test_nothing_is_written_where_the_source_is_broken(converter: Any, start: Pa
     assert not (start / "none.h5").exists()
 
 
+def test_what_is_in_the_way_of_the_output_is_said(converter: Any, start: Path, layers_model: Path) -> None:
+    """Before the work where it can be known; where it cannot, nothing is left behind."""
+    taken = start / "taken"
+    taken.write_text("mine")
+    for output in (taken, taken / "below"):
+        said = converter("--input_format=keras", start / "net.h5", output, status=1).err
+        assert f"{taken} exists and is not a directory" in said
+    assert taken.read_text() == "mine"
+    said = converter("--input_format=tfjs_layers_model", layers_model, start / "saved", status=1).err
+    assert f"{start / 'saved'} is a directory" in said
+    (start / "half" / "model.json").mkdir(parents=True)
+    said = converter("--input_format=keras", "--no-verify", start / "net.h5", start / "half", status=1).err
+    assert f"cannot write {start / 'half' / 'model.json'}: Is a directory" in said
+    assert not [path for path in (start / "half").iterdir() if path.name.startswith(".")]
+
+
 def test_versions(converter: Any) -> None:
     assert "exporter " in converter("--version").out

@@ -57,6 +57,15 @@ def broken():
     return model
 
 
+def names():
+    x = [keras.Input((4,), name=name) for name in ("x", "X", "_y", "2 b")]
+    return keras.Model(x, [L.Subtract(name="o")(x[:2]), L.Subtract(name="O")(x[2:])])
+
+
+def no_scope():
+    return functional(lambda x: L.Dense(2, name="out 1")(x))
+
+
 def one_name():
     x = keras.Input((4,), name="x")
     return keras.Model({"x": x}, {"x": L.Dense(3)(x)})
@@ -123,6 +132,26 @@ def test_agreeing_with_nothing_but_nan_confirms_nothing(module: Path) -> None:
     assert {c["outcome"] for c in report["cells"]} == {"passed"}
     assert status == 1
     assert "'y' is not finite anywhere" in report["summary"]["problems"][0]
+
+
+def test_inputs_and_outputs_get_names_that_every_format_can_hold(module: Path) -> None:
+    """Names that differ in case only are one name in TensorFlow's graphs, and none may start with `_` or a digit."""
+    recipes = ("saved-model", "tflite", "onnx", "tfjs-graph", "tfjs-layers")
+    runtimes = ("tensorflow", "litert", "onnxruntime", "tfjs-node-cpu")
+    status, report = convert(module, "names", *recipes, runtimes=runtimes)
+    (signature,) = report["signatures"]
+    assert [s["name"] for s in signature["inputs"]] == ["x", "X_1", "y", "tensor_2_b"]
+    assert [s["name"] for s in signature["outputs"]] == ["o", "O_1"]
+    assert status == 0, report["summary"]["problems"]
+    assert {c["outcome"] for c in report["cells"]} == {"passed"}
+
+
+def test_a_layer_that_cannot_be_traced_is_named(module: Path) -> None:
+    command = [sys.executable, "-m", "exporter", "convert", f"{module}:no_scope", "-q", "-o", str(module.parent / "no")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: a layer or model is called 'out 1', and TensorFlow cannot trace it")
+    assert "rename it" in done.stderr
 
 
 def test_onnx_has_one_name_space(module: Path) -> None:

@@ -65,6 +65,20 @@ def test_names_are_those_tfjs_shows(tmp_path):
     assert list(entry.names.outputs.values()) == ["d", "d/1", "d/2"]
 
 
+def test_names_that_tfjs_does_not_take_are_changed(tmp_path):
+    """The artifact says which, and still maps the signature's names to those in the file."""
+    a, b = Input((5, 3), name="a b"), Input((5, 3), name="_c")
+    both = L.Bidirectional(L.LSTM(2, name=">x"), name="both>ways")
+    steps = L.TimeDistributed(L.Dense(2, name="x"), name=">>")
+    made, document = written(Model([a, b], [both(a), steps(b)]), tmp_path)
+    names = made.entries["serving_default"].names
+    assert dict(names.inputs) == {"a_b": "a_b", "c": "layer_c"}
+    assert list(names.outputs.values()) == ["both_ways", "layer__"]
+    assert any("layer 'a b' is called 'a_b'" in rewrite for rewrite in made.rewrites)
+    stored = {w["name"] for group in document["weightsManifest"] for w in group["weights"]}
+    assert "both_ways/forward_layer_x/kernel" in stored
+
+
 def test_one_tensor_listed_twice_gets_a_layer_of_its_own(tmp_path):
     x = Input((4,))
     y = L.Dense(4, name="d")(x)

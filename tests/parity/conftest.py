@@ -12,6 +12,8 @@ import pytest
 from exporter import api
 from exporter.bundle import Bundle
 from exporter.convert_options import ConvertOptions
+from exporter.parity.session import RunOptions
+from exporter.protocol.crew import Crew
 
 MODEL = """
 import keras
@@ -69,13 +71,14 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def convert(module: Path) -> Callable[..., Bundle]:
+def convert(module: Path, crew: Crew) -> Callable[..., Bundle]:
     """Convert the small model to `output`, beside its module, calibrated on what one of its functions gives."""
 
     def make(output: str, to: list[str], calibration: str | None, **given: Any) -> Bundle:
         options = ConvertOptions(
             inputs=f"{module}:own", calibration=calibration and f"{module}:{calibration}", **given.pop("options", {})
         )
-        return api.convert(f"{module}:build", module.parent / output, to=to, options=options, **given)
+        run = RunOptions(crew=crew)
+        return api.convert(f"{module}:build", module.parent / output, to=to, options=options, run_options=run, **given)
 
     return make

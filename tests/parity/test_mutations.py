@@ -22,7 +22,9 @@ from exporter.model import Artifact, Recipe
 from exporter.outcome import CellResult, Failed, Mismatched, Passed
 from exporter.parity.plan import executes
 from exporter.parity.report import Report, summary_line
+from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import row_for
+from exporter.protocol.crew import Crew
 from exporter.reference import load_module
 from exporter.runtimes.registry import runtime_named
 from exporter.verification import choose_runtimes
@@ -66,7 +68,7 @@ def recipe(format: str, kind: str) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def report(good: Bundle) -> Report:
+def report(good: Bundle, crew: Crew) -> Report:
     root = good.root.with_name("damaged")
     shutil.copytree(good.root, root)
     originals = {a.recipe.format: a for a in good.artifacts}
@@ -83,7 +85,7 @@ def report(good: Bundle) -> Report:
         artifacts.append(damaged)
     mutate.saved_models(saved_models)
     replace(good, root=root, artifacts=tuple(artifacts)).save()
-    return api.verify(root, require=["all"])
+    return api.verify(root, require=["all"], run_options=RunOptions(crew=crew))
 
 
 def rows(report: Report, recipe_id: str) -> dict[str, list[CellResult]]:

@@ -23,6 +23,7 @@ from exporter.outcome import CellResult, Failed, Mismatched, NotRun, Passed, Uns
 from exporter.parity.plan import NO_RUNTIME, plan
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
+from exporter.protocol.crew import standing_crew
 from exporter.runtimes import Limits, Recycle, Runtime
 
 WORKER = Path(__file__).parents[1] / "fakes" / "worker.py"
@@ -53,6 +54,22 @@ def test_one_worker_runs_every_case(bundle: Bundle) -> None:
     assert all(r.elapsed_ns == 1 for r in result.cells.values())
     assert result.runtimes["good"]["status"] == "works"
     assert (bundle.root.parent / "logs" / "good.log").read_text().count("pid") == 2  # stdout and stderr of one start
+
+
+def test_a_standing_crew_starts_a_worker_once_for_several_runs(bundle: Bundle) -> None:
+    """And anew where another command line is wanted; in the end nothing is left."""
+    needy = runtime("needy", needs_code=True)
+    with standing_crew() as crew:
+        for _ in range(2):
+            result = run(bundle, runtime(), needy, options=RunOptions(crew=crew))
+            assert all(isinstance(r.outcome, Passed) for r in result.cells.values())
+            assert result.runtimes["good"]["status"] == "works"
+        pids = {name: crew.slot(name).client.pid for name in ("good", "needy")}  # type: ignore[union-attr]
+        assert (crew.slot("good").log.read_text()).count("pid") == 2  # stdout and stderr of one start
+        run(bundle, runtime(), needy, options=RunOptions(crew=crew, custom=Path("model.py")))
+        assert crew.slot("good").client.pid == pids["good"]  # type: ignore[union-attr]
+        assert crew.slot("needy").client.pid != pids["needy"]  # type: ignore[union-attr]
+    assert not any(crew.slot(name).alive for name in pids)
 
 
 @pytest.mark.parametrize(

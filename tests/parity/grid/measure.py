@@ -28,8 +28,7 @@ from exporter.parity.environment import cpu
 from exporter.parity.plan import plan
 from exporter.parity.session import Reference, RunOptions, RuntimeSession
 from exporter.protocol.client import Ok
-from exporter.protocol.clients import Clients
-from exporter.protocol.slot import Slot
+from exporter.protocol.crew import Crew
 from exporter.reference import load_module
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtime_named
@@ -77,14 +76,11 @@ class Lane:
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
-        self._clients = Clients()
+        scratch.mkdir()
+        self._crew = Crew(scratch, scratch)
         self._source: WorkerSession | None = None
         self._versions: dict[str, str] = {}
         self._opened = 0
-        self._slots: dict[str, Slot] = {}
-        for runtime in runtimes():
-            (scratch / runtime.name).mkdir(parents=True)
-            self._slots[runtime.name] = Slot(self._clients, scratch / runtime.name, scratch / f"{runtime.name}.log")
 
     def measure(self, name: str) -> dict[str, Outcome]:
         """Format -> outcome, of one row."""
@@ -95,9 +91,7 @@ class Lane:
         reference = Reference.of(bundle)
         cells = plan(bundle, runtimes())
         for runtime in runtimes():
-            slot = self._slots[runtime.name]
-            slot.runtime = ""  # a session has to hear its worker's hello
-            session = RuntimeSession(bundle, runtime, slot, RunOptions(), reference, {})
+            session = RuntimeSession(bundle, runtime, self._crew.slot(runtime.name), RunOptions(), reference, {})
             for result in session.run([c for c in cells if c.runtime == runtime.name]):
                 results.setdefault(result.cell.recipe, []).append(result)
         return {a.recipe.id: _outcome(a, results.get(a.recipe.id, [])) for a in bundle.artifacts}
@@ -171,8 +165,7 @@ class Lane:
 
     def close(self) -> None:
         self._end_source()
-        for slot in self._slots.values():
-            slot.close()
+        self._crew.close()
 
 
 def _outcome(artifact: Artifact, results: Iterable[CellResult]) -> Outcome:
