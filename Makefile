@@ -12,7 +12,7 @@ UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint unit parity cli installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli formats installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,7 +21,7 @@ demo: setup ## train digits-cnn, convert it to every format, run every artifact,
 	$(BIN)/exporter convert digits-cnn -o build/digits-cnn
 
 test: workers ## lint, types, JavaScript, JVM, unit, protocol, Spark, command line, docs, parity: under 15 minutes
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target parity spark cli unit js lint
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target parity spark cli formats unit js lint
 
 lint: setup ## ruff, mypy --strict and tsc
 	$(BIN)/ruff check .
@@ -76,8 +76,11 @@ unit: setup ## tests that need no TensorFlow: seconds
 parity: workers ## the reference models, real artifacts in real runtimes, and the docs
 	$(PYTEST) tests/reference_models tests/parity tests/docs -m "not matrix"
 
-cli: workers ## the command line and the writers
-	$(PYTEST) tests/cli tests/formats -m "not matrix"
+cli: workers ## the command line
+	$(PYTEST) tests/cli -m "not matrix"
+
+formats: workers ## the writers and readers of each format
+	$(PYTEST) tests/formats -m "not matrix"
 
 installed: workers ## the built wheel, installed into an empty environment
 	$(PYTEST) tests/wheel/test_wheel.py

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
-# rows of own data where the default of 16 would keep the runtimes without native code busy for half a minute
-SAMPLES = {"imdb-bilstm": 4, "mobilenet-v2": 4}
+# cases where the default ones would keep the runtimes without native code busy for half a minute
+FEWER: dict[str, dict[str, Any]] = {
+    "imdb-bilstm": {"samples": 4},
+    "mobilenet-v2": {"samples": 4, "batch_sizes": (1, 2)},
+}
 COMMAND = [sys.executable, "-m", "exporter"]
 
 
@@ -59,7 +62,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory, crew: Any) -> Callable[[
 
     @functools.cache
     def convert(name: str) -> Converted:
-        options = ConvertOptions(cases=CaseOptions(samples=SAMPLES.get(name, CaseOptions.samples)))
+        options = ConvertOptions(cases=CaseOptions(**FEWER.get(name, {})))
         api.convert(name, top / name, options=options, require=["all"], run_options=RunOptions(crew=crew))
         return Converted(top / name)
 

@@ -60,7 +60,7 @@ def test_there_and_back_is_bit_exact(converter: Any, model: keras.Model, start: 
 
 
 @pytest.mark.parametrize(
-    "flag", [pytest.param("--weight_shard_size_bytes", marks=MATRIX), "--weight_shared_size_bytes"]
+    "flag", ["--weight_shared_size_bytes", pytest.param("--weight_shard_size_bytes", marks=MATRIX)]
 )
 def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers_model: Path, flag: str) -> None:
     out = start / f"sharded{flag}"
@@ -76,7 +76,7 @@ def test_shards_are_as_many_as_the_size_says(converter: Any, start: Path, layers
 @pytest.mark.parametrize(
     ("flags", "share"),
     [
-        (["--quantization_bytes=2"], 0.5),
+        pytest.param(["--quantization_bytes=2"], 0.5, marks=MATRIX),
         pytest.param(["--quantization_bytes=1"], 0.25, marks=MATRIX),
         pytest.param(["--quantize_uint16"], 0.5, marks=MATRIX),
         pytest.param(["--quantize_float16=*"], 0.5, marks=MATRIX),
@@ -91,7 +91,7 @@ def test_quantized_weights(converter: Any, start: Path, layers_model: Path, flag
     assert ("is old" in done.err) == ("quantization_bytes" in flags[0])
 
 
-@pytest.mark.parametrize("source", ["net.keras", pytest.param("web/model.json", marks=MATRIX), "saved"])
+@pytest.mark.parametrize("source", ["net.keras", *(pytest.param(s, marks=MATRIX) for s in ("web/model.json", "saved"))])
 def test_graph_models(converter: Any, start: Path, layers_model: Path, source: str) -> None:
     kinds = {"net.keras": "keras", "web/model.json": "tfjs_layers_model", "saved": "tf_saved_model"}
     out = start / f"graph-{kinds[source]}"

@@ -111,7 +111,13 @@ def test_a_module_with_state_starts_every_case_afresh(module: Path) -> None:
         assert (outputs == inputs + 1).all(), case.name
 
 
-@pytest.mark.parametrize(("name", "recipes"), [("operations", ["h5"]), ("lambda_layer", ["keras", "h5"])])
+@pytest.mark.parametrize(
+    ("name", "recipes"),
+    [
+        pytest.param("operations", ["h5"], marks=pytest.mark.matrix),
+        ("lambda_layer", ["keras", "h5"]),
+    ],
+)
 def test_what_keras_cannot_load_again_is_refused(module: Path, name: str, recipes: list[str]) -> None:
     _, report = convert(module, name, *recipes, "saved-model", runtimes=["tensorflow"])
     for found in (artifact(report, recipe) for recipe in recipes):

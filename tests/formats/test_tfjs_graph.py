@@ -291,6 +291,7 @@ for build, modules in ((cnn, (tfjs_graph, tfjs_layers)), (loops, (tfjs_graph, tf
 """
 
 
+@pytest.mark.matrix
 def test_two_processes_write_the_same_bytes(tmp_path):
     """Models with loops too: an optimiser's default passes call their nodes and order them anew in each process."""
     for seed in ("1", "2"):

@@ -26,8 +26,8 @@ def report_of(bundle: Bundle) -> Report:
     [
         ("times_255", "range-mismatch"),
         ("one", "few-samples"),
-        ("same", "identical-samples"),
-        ("noise", "uniform-noise"),
+        pytest.param("same", "identical-samples", marks=pytest.mark.matrix),
+        pytest.param("noise", "uniform-noise", marks=pytest.mark.matrix),
         pytest.param("evaluation", "calibration-is-evaluation", marks=pytest.mark.matrix),
     ],
 )

@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from exporter.parity.tolerance import row_for
 
 PROGRAM = """
@@ -42,6 +44,7 @@ print(json.dumps(float(np.abs(reference - truth).max()) / scale))
 """
 
 
+@pytest.mark.matrix
 def test_the_reference_itself_rounds_by_more_than_a_stricter_gate_would_allow() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

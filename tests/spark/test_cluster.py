@@ -76,6 +76,7 @@ def test_every_test_of_the_library_on_a_cluster_of_two(
     assert counts["skipped"] < counts["found"] / 5
 
 
+@pytest.mark.matrix
 def test_loss_speculation_and_archives_on_a_standalone_master(
     distribution: Any, exported: Any, jars: list[str], suite: list[str]
 ) -> None:
