@@ -2,10 +2,9 @@
 
 usage: python benchmarks/convert.py [MODEL …]        default: digits-cnn mobilenet-v2
 
-Both sides run on this machine in one go; what counts is the ratio. Upstream: Keras' own save and export,
-tf2onnx.convert and TFLiteConverter (the published TF.js converter needs an environment of its own and has a benchmark
-of its own, tfjs.py, so the upstream side writes five float formats and ours seven), and four quantized TFLite variants
-on both sides, calibrated on the same rows.
+Both sides run on this machine in one go; what counts is the ratio. Seven float formats, upstream by Keras' own save and
+export, tf2onnx.convert, TFLiteConverter and the published TF.js converter from its own environment (`make upstream`),
+and four quantized TFLite variants on both sides, calibrated on the same rows. Ours computes the reference as well.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from exporter.formats._tfjs_published import published
 
 FLOAT = ("keras", "h5", "saved-model", "tflite", "onnx", "tfjs-graph", "tfjs-layers")
 UPSTREAM = {
@@ -33,8 +34,11 @@ UPSTREAM = {
         "'--opset', '18']; runpy.run_module('tf2onnx.convert', run_name='__main__')"
     ),
 }
-
-
+# the published converter makes no graph model of a Keras 3 file: it takes the SavedModel written above
+TFJS = {
+    "tfjs-graph": ("--input_format=tf_saved_model", "--output_format=tfjs_graph_model", "{out}/sm", "{out}/graph"),
+    "tfjs-layers": ("--input_format=keras_keras", "--output_format=tfjs_layers_model", "{source}", "{out}/layers"),
+}
 QUANTIZED = ("tflite-float16", "tflite-dynamic", "tflite-int8", "tflite-int16x8")
 CONVERTER = """
 import numpy as np, tensorflow as tf
@@ -112,6 +116,9 @@ def main(models: list[str]) -> None:
             for what, code in UPSTREAM.items():
                 program = f"SOURCE, OUT = {str(source)!r}, {scratch!r}\n{code}"
                 theirs[what] = timed([sys.executable, "-c", program])
+            for what, arguments in TFJS.items():
+                words = [word.format(source=source, out=scratch) for word in arguments]
+                theirs[what] = timed([published().python, "-I", "-m", "tensorflowjs.converters.converter", *words])
         total = sum(took.seconds for took in theirs.values())
         upstream_peak = max(took.peak for took in theirs.values())
         count = len(FLOAT) + len(QUANTIZED)
