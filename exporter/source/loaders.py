@@ -7,6 +7,7 @@ gave, never from the file.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | N
         needs = foreign_classes(config)
         notes = tuple(
             f"layer {name!r} is called with training=True; in inference mode, as in model.predict, that has no effect"
-            for name in trained_at_inference(config)
+            for name in trained_at_inference(config, model)
         )
     except Exception:  # a model whose get_config fails still traces; reloading it will say so in its own cell
         needs = (type(model).__name__,)
@@ -90,13 +91,18 @@ def from_keras(model: Any, staging: Path, specs: Mapping[str, tf.TensorSpec] | N
     )
 
 
-def trained_at_inference(config: Any) -> list[str]:
-    """Names of layers that a functional model calls with training=True."""
+def trained_at_inference(config: Any, model: Any) -> list[str]:
+    """Names of layers that a functional model calls with training=True, where that is not what they do anyway."""
+    # Keras writes the default down; that of its preprocessing layers is True
+    parameters = {layer.name: inspect.signature(layer.call).parameters for layer in model._flatten_layers()}
+    usual = {name for name, found in parameters.items() if "training" in found and found["training"].default is True}
     return [
         str(node.get("name"))
         for node in walk(config)
         for call in node.get("inbound_nodes") or ()
-        if isinstance(call, Mapping) and (call.get("kwargs") or {}).get("training") is True
+        if isinstance(call, Mapping)
+        and (call.get("kwargs") or {}).get("training") is True
+        and node.get("name") not in usual
     ]
 
 
