@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exporter.parity.cases import CaseOptions
     from exporter.parity.report import Report
     from exporter.parity.session import RunOptions
+    from exporter.protocol.crew import standing_crew
 
 _PUBLIC = {
     "convert": "exporter.api",
@@ -41,6 +42,7 @@ _PUBLIC = {
     "ConvertOptions": "exporter.convert_options",
     "CaseOptions": "exporter.parity.cases",
     "RunOptions": "exporter.parity.session",
+    "standing_crew": "exporter.protocol.crew",
 }
 __all__ = [
     "Bundle",
@@ -60,6 +62,7 @@ __all__ = [
     "inspect",
     "run",
     "sensitivity",
+    "standing_crew",
     "train",
     "verify",
 ]

@@ -44,26 +44,24 @@ class Converted:
 @pytest.fixture(scope="session")
 def crew() -> Iterator[Any]:
     """Workers of the runtimes that stay for all tests: starting them takes longer than most of what they are for."""
-    from exporter.protocol.crew import standing_crew
+    import exporter
 
-    with standing_crew() as made:
+    with exporter.standing_crew() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory, crew: Any) -> Callable[[str], Converted]:
     """`converted(name)` trains and converts a reference model to every format and runs it everywhere, once."""
-    from exporter import api
-    from exporter.convert_options import ConvertOptions
-    from exporter.parity.cases import CaseOptions
-    from exporter.parity.session import RunOptions
+    import exporter
 
     top = tmp_path_factory.mktemp("bundles")
 
     @functools.cache
     def convert(name: str) -> Converted:
-        options = ConvertOptions(cases=CaseOptions(**FEWER.get(name, {})))
-        api.convert(name, top / name, options=options, require=["all"], run_options=RunOptions(crew=crew))
+        options = exporter.ConvertOptions(cases=exporter.CaseOptions(**FEWER.get(name, {})))
+        run = exporter.RunOptions(crew=crew)
+        exporter.convert(name, top / name, options=options, require=["all"], run_options=run)
         return Converted(top / name)
 
     return convert
