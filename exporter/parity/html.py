@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ _STYLE = Path(__file__).with_name("report.css")
 
 def _e(value: object) -> str:
     return html.escape(str(value), quote=True)
+
+
+def _name(text: str) -> str:
+    """A recipe or runtime: lines may break after its colons and commas, and not after its hyphens."""
+    return "<wbr>".join(f'<span class="name">{_e(part)}</span>' for part in re.findall(r"[^:,]*[:,]|[^:,]+", text))
 
 
 def _tag(word: str) -> str:
@@ -123,8 +129,8 @@ def _verdict_table(table: Sequence[Row], report: Report) -> str:
         first = row.recipe != previous
         previous = row.recipe
         body.append(
-            f"<tr{' class=first' if first else ''}><td>{_e(row.recipe) if first else ''}</td>"
-            f'<td class="num">{_e(sizes.get(row.recipe, "")) if first else ""}</td><td>{_e(row.runtime)}</td>'
+            f"<tr{' class=first' if first else ''}><td>{_name(row.recipe) if first else ''}</td>"
+            f'<td class="num">{_e(sizes.get(row.recipe, "")) if first else ""}</td><td>{_name(row.runtime)}</td>'
             f'<td>{_tag(row.status)}</td><td class="num">{row.counts.get("passed", 0)}/{sum(row.counts.values())}</td>'
             f'<td class="num">{_number(row.max_rel, ".1e")}</td><td class="num">{_number(row.needed, ".2g")}</td>'
             f'<td class="num">{_number(row.sqnr_db, ".0f")}</td><td class="num">{row.elapsed_ns / 1e6:.0f}</td>'
@@ -157,7 +163,7 @@ def _quantization(report: Report) -> Iterable[str]:
             f"{_e(calibration['seed'])}, sha256 <code>{_e(calibration['sha256'][:16])}</code></p>"
         )
     body = [
-        f"<tr><td>{_e(price.recipe)}</td><td>{_e(price.maker)}</td>"
+        f"<tr><td>{_name(price.recipe)}</td><td>{_e(price.maker)}</td>"
         f'<td class="num">{_e(human_bytes(price.bytes))}</td><td class="num">{price.share:.0%}</td>'
         f'<td class="num">{_number(price.noise_db, ".1f")} / {price.gate_db:g}</td>'
         f'<td class="num">{_number(price.top1, ".1%")}{_margin(price)}</td>'
@@ -253,7 +259,7 @@ def _bars(counts: Sequence[int]) -> str:
 
 def _artifacts(report: Report) -> str:
     body = [
-        f'<tr><td>{_e(a.recipe.id)}</td><td>{_tag(a.status)}</td><td class="num">{human_bytes(a.bytes) if a.bytes else ""}</td>'
+        f'<tr><td>{_name(a.recipe.id)}</td><td>{_tag(a.status)}</td><td class="num">{human_bytes(a.bytes) if a.bytes else ""}</td>'
         f'<td class="num">{human_seconds(a.seconds) if a.seconds else ""}</td>'
         f'<td class="why">{_e("; ".join([a.reason, *a.needs, *a.rewrites, *a.unavailable.values()]).strip("; "))}</td>'
         f'<td class="why">{_e(", ".join(f"{k} {v}" for k, v in a.versions.items()))}</td></tr>'
