@@ -43,7 +43,8 @@ spark: workers ## the JVM modules' own tests, then the Spark library and its app
 spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/target/exporter-spark_*.jar
 	$(BIN)/python tools/spark.py jar
 
-test-spark-matrix: jvm ## the whole library on a cluster, Spark 3.5, pip's newest, the one jar, workers built from the wheel
+test-spark-matrix: workers ## the whole library on a cluster, Spark 3.5, pip's newest, the one jar, workers built from the wheel
+	$(BIN)/python tools/jvm.py mvn --quiet -DskipTests verify
 	$(PYTEST) tests/spark/test_cluster.py -m matrix
 	$(BIN)/python tools/spark.py all
 	$(PYTEST) tests/wheel/test_build.py

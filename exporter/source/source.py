@@ -230,8 +230,11 @@ class Source:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says in one line: Keras' reason behind its "Exception encountered" line, without colours."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
+    """What an exception says in one line: Keras' reason behind its "Exception encountered" line.
+
+    Without colours, and without addresses, which are others in each process.
+    """
+    lines = [re.sub(r"\x1b\[[0-9;]*m| at 0x[0-9a-f]+", "", line).strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line]
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         return f"{lines[0]} {lines[1]}"[:400]
