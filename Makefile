@@ -72,10 +72,10 @@ bench-spark: workers ## ratios of ways to score in Spark, one run
 	$(BIN)/python benchmarks/spark.py
 
 unit: setup ## tests that need no TensorFlow: seconds
-	$(PYTEST) tests/unit tests/protocol
+	$(PYTEST) tests/unit tests/protocol --ignore=tests/protocol/conformance
 
 parity: workers ## the reference models, real artifacts in real runtimes, and the docs
-	$(PYTEST) tests/reference_models tests/parity tests/docs -m "not matrix"
+	$(PYTEST) tests/reference_models tests/protocol/conformance tests/parity tests/docs -m "not matrix"
 
 cli: workers ## the command line
 	$(PYTEST) tests/cli -m "not matrix"

@@ -40,6 +40,14 @@ class TensorSpec:
         shape = data["shape"]
         return TensorSpec(data["name"], data["dtype"], None if shape is None else tuple(shape))
 
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape fits."""
+        if self.shape is None:
+            return True
+        return len(self.shape) == len(shape) and all(
+            d is None or d == n for d, n in zip(self.shape, shape, strict=True)
+        )
+
     def __str__(self) -> str:
         dims = "?" if self.shape is None else ",".join("?" if d is None else str(d) for d in self.shape)
         return f"{self.name}: {self.dtype}[{dims}]"

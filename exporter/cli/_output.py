@@ -26,6 +26,7 @@ _NUMERIC = (
 )
 _STYLES = {
     "passed": "green",
+    "partial": "yellow",
     "mismatched": "bold red",
     "failed": "bold red",
     "unsupported": "yellow",

@@ -276,9 +276,9 @@ def worst_needed(comparison: Comparison) -> float:
 class Row:
     """One line of the verdict table: a recipe in a runtime, folded over signatures and cases.
 
-    `status` is the worst outcome name; `counts` how many cells have which; `max_rel`, `needed` and `sqnr_db` are
-    the worst of the cells that were compared (None when none was); `detail` explains everything that is not passed;
-    `scores` are the task metrics by output.
+    `status` is the worst outcome name, or `partial` where some cells passed and the runtime carries no others; `counts`
+    how many cells have which; `max_rel`, `needed` and `sqnr_db` are the worst of the cells that were compared (None
+    when none was); `detail` explains everything that is not passed; `scores` are the task metrics by output.
     """
 
     recipe: str
@@ -309,7 +309,7 @@ def _row(recipe: str, runtime: str, results: list[CellResult]) -> Row:
     counts = Counter(OUTCOME_NAMES[type(r.outcome)] for r in results)
     status = next(s for s in _SEVERITY if counts[s])
     if status == "unsupported" and counts["passed"]:
-        status = "passed"
+        status = "partial"
     outputs = [o for r in results if isinstance(r.outcome, Passed | Mismatched) for o in r.outcome.comparison.outputs]
     # what made-up inputs do to a quantized artifact is no measure of it, unless there is nothing else
     judged = [o for o in outputs if o.gated] or outputs

@@ -11,9 +11,10 @@ from exporter import feeding, labelled, tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
 from exporter.formats.registry import family_of
-from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
+from exporter.model import Artifact, Case, Cell, Entry, Json, Signature, TensorSpec
 from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare, scales
+from exporter.parity.contract import find_broken_input
 from exporter.parity.environment import same_environment
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
@@ -223,10 +224,10 @@ class RuntimeSession:
         self._slot.loads += 1
         if not isinstance(reply, Ok):
             return reply if isinstance(reply, Failed) else _failed(reply, "load")
-        shown = {s["name"] for s in reply.value["inputs"]}
-        wanted = set(entry.names.inputs.values())
-        if shown != wanted:
-            return Failed("load", "contract", f"the artifact takes {sorted(shown)}, its record says {sorted(wanted)}")
+        loaded = [TensorSpec.from_json(spec) for spec in reply.value["inputs"]]
+        broken = find_broken_input(signature, entry, loaded, self._hello["casts"])
+        if broken:
+            return Failed("load", "contract", broken)
         return str(reply.value["handle"])
 
     def _run(self, cell: Cell, handle: str, signature_name: str) -> CellResult:

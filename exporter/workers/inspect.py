@@ -18,7 +18,7 @@ from exporter.model import Json
 from exporter.parity.weights import as_tensors
 from exporter.tensors import Tensors
 from exporter.workers.importing import import_tensorflow
-from exporter.workers.serve import serve
+from exporter.workers.serve import Operation, find_operation, serve
 
 
 def inspect(path: Path) -> Json:
@@ -338,7 +338,8 @@ def _weights(request: Mapping[str, Any]) -> Json:
 
 
 def main() -> None:
-    serve(lambda op, request: _weights(request) if op == "weights" else inspect(Path(request["path"])))
+    operations: dict[str, Operation] = {"inspect": lambda request: inspect(Path(request["path"])), "weights": _weights}
+    serve(lambda op, request: find_operation(op, operations)(request))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from exporter.model import TensorSpec
-from exporter.tensors import Tensors, as_strings, dtype_name
-from exporter.workers.serve import RuntimeHandler, Unsupported, serve
+from exporter.tensors import Tensors, as_strings
+from exporter.workers.serve import RequestError, RuntimeHandler, serve
 
 # name of the runtime -> member of OpResolverType
 _RESOLVERS = {
@@ -37,16 +37,12 @@ class LiteRtModel:
         )
         signatures = self._interpreter.get_signature_list()
         if key not in signatures:
-            raise ValueError(f"{path.name} has no signature {key!r}; it has {sorted(signatures)}")
+            raise RequestError("no-signature", f"{path.name} has no signature {key!r}; it has {sorted(signatures)}")
         self._runner = self._interpreter.get_signature_runner(key)
         self.inputs = tuple(_spec(n, d) for n, d in self._runner.get_input_details().items())
         self.outputs = tuple(_spec(n, d) for n, d in self._runner.get_output_details().items())
 
     def run(self, inputs: Tensors) -> Tensors:
-        for spec in self.inputs:
-            given = dtype_name(inputs[spec.name])
-            if given != spec.dtype:
-                raise Unsupported(f"input {spec.name!r} is {spec.dtype} in the file, the signature feeds {given}")
         # the runner copies every array except those that are already owned by the interpreter
         results = self._runner(**inputs)
         return {n: as_strings(v) if v.dtype.kind in "OSU" else np.array(v) for n, v in results.items()}

@@ -26,7 +26,7 @@ from exporter.formats import Refused
 from exporter.formats.registry import format_named
 from exporter.model import Entry, Json
 from exporter.workers.importing import import_tensorflow
-from exporter.workers.serve import Unsupported, serve
+from exporter.workers.serve import PROTOCOL, Operation, Unsupported, check_hello, find_operation, serve
 
 if TYPE_CHECKING:
     from exporter.source.source import Source
@@ -37,13 +37,24 @@ class SourceHandler:
 
     def __init__(self, source: Source | None = None) -> None:
         self.source = source
+        self._operations: Mapping[str, Operation] = {
+            "hello": self._op_hello,
+            "open": self._op_open,
+            "layers": self._op_layers,
+            "reference": self._op_reference,
+            "write": self._op_write,
+            "sensitivity": self._op_sensitivity,
+            "expect": self._op_expect,
+            "weights": self._op_weights,
+        }
 
     def __call__(self, op: str, request: Mapping[str, Any]) -> Json:
-        return getattr(self, f"_op_{op}")(request)  # type: ignore[no-any-return]
+        return find_operation(op, self._operations)(request)
 
     def _op_hello(self, request: Mapping[str, Any]) -> Json:
+        check_hello(request, ["source"])
         return {
-            "protocol": 1,
+            "protocol": PROTOCOL,
             "runtime": "source",
             "versions": versions(),
             "formats": [],

@@ -6,7 +6,7 @@ walking Python objects, and finds SavedModels that are broken for everyone but P
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import tensorflow as tf
 from exporter.model import TensorSpec
 from exporter.source.trace import dims
 from exporter.tensors import DTYPES, Tensors, as_strings
-from exporter.workers.serve import Hosted, Loaded, RuntimeHandler, serve
+from exporter.workers.serve import Hosted, Loaded, RequestError, RuntimeHandler, serve
 from exporter.workers.source import quiet, versions
 
 
@@ -34,6 +34,7 @@ class ObjectModel:
 
     def __init__(self, path: Path, key: str) -> None:
         self._loaded = tf.saved_model.load(str(path))
+        _check_signature(path, key, self._loaded.signatures)
         self._function = self._loaded.signatures[key]
         specs = self._function.structured_input_signature[1]
         results = self._function.structured_outputs
@@ -53,6 +54,7 @@ class SessionModel:
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         with self._session.graph.as_default():
             meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+        _check_signature(path, key, meta.signature_def)
         found = meta.signature_def[key]
         self._feeds = {n: t.name for n, t in found.inputs.items()}
         self._fetches = {n: t.name for n, t in found.outputs.items()}
@@ -62,6 +64,11 @@ class SessionModel:
     def run(self, inputs: Tensors) -> Tensors:
         feeds = {self._feeds[n]: a for n, a in inputs.items()}
         return {n: _array(v) for n, v in self._session.run(self._fetches, feeds).items()}
+
+
+def _check_signature(path: Path, key: str, available: Mapping[str, Any]) -> None:
+    if key not in available:
+        raise RequestError("no-signature", f"{path.name} has no signature {key!r}; it has {sorted(available)}")
 
 
 def _info(name: str, tensor: Any) -> TensorSpec:

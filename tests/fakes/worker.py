@@ -168,11 +168,24 @@ def hello(mode: str, request: Record) -> Record:
     return {"protocol": 1, "runtime": name, "versions": {}, "formats": ["fake"], "dtypes": dtypes, "casts": {}}
 
 
+# what the artifact takes, by mode: name, dtype and shape of its one input
+TAKES: dict[str, tuple[str, str, list[int | None] | None]] = {
+    "other-inputs": ("z", "float32", [None, 3]),
+    "takes-int": ("x", "int64", [None, 3]),
+    "takes-doubles": ("x", "float64", [None, 3]),
+    "takes-vectors": ("x", "float32", [3]),
+    "takes-pictures": ("x", "float32", [None, 3, 1]),
+    "takes-four-columns": ("x", "float32", [None, 4]),
+    "takes-anything": ("x", "float32", None),
+    "takes-one-row": ("x", "float32", [1, 4]),
+}
+
+
 def load(mode: str) -> Record:
-    x = "x" if mode != "other-inputs" else "z"
+    name, dtype, shape = TAKES.get(mode, ("x", "float32", [None, 3]))
     names = ("double", "square", "inverse", "count")
     outputs = [{"name": n, "dtype": "int64" if n == "count" else "float32", "shape": None} for n in names]
-    return {"handle": "h", "inputs": [{"name": x, "dtype": "float32", "shape": [None, 3]}], "outputs": outputs}
+    return {"handle": "h", "inputs": [{"name": name, "dtype": dtype, "shape": shape}], "outputs": outputs}
 
 
 def run(mode: str, request: Record) -> None:

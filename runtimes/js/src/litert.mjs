@@ -155,7 +155,7 @@ export class CompiledModel {
     this.#signature = keys.findIndex((signature) => signature.key === key);
     if (this.#signature < 0) {
       throw new WorkerError(
-        'unknown-signature',
+        'no-signature',
         `LiteRT.js finds the signatures ${keys.map((k) => k.key).join(', ')}, not '${key}'`,
       );
     }

@@ -9,7 +9,7 @@
  * @typedef {import('./runtime.mjs').Spec} Spec
  * @typedef {import('./tensor.mjs').Tensor} Tensor
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cast } from './casts.mjs';
 import { Unsupported, WorkerError } from './runtime.mjs';
 import { dumps, loads } from './safetensors.mjs';
@@ -57,6 +57,7 @@ export class Session {
     if (runtime !== this.#id) {
       throw new WorkerError('wrong-runtime', `this worker hosts '${this.#id}', the host asked for '${runtime}'`);
     }
+    await this.close(); // a host that begins anew has forgotten its handles
     const versions = await this.#start();
     const { formats, dtypes, casts } = this.#runtime;
     return { protocol: PROTOCOL, runtime: this.#id, versions, formats, dtypes, casts };
@@ -70,6 +71,8 @@ export class Session {
     if (!this.#runtime.formats.includes(format)) {
       throw new Unsupported(`${this.#id} opens ${this.#runtime.formats.join(', ')}; the artifact is ${format}`);
     }
+    // every library says that in words of its own
+    if (!existsSync(artifact)) throw new WorkerError('missing-artifact', `there is no artifact at ${artifact}`);
     await this.#start();
     const model = await this.#runtime.load(artifact, format, signature);
     try {
@@ -88,7 +91,7 @@ export class Session {
   async run(request) {
     const model = this.#model(request);
     const [from, to] = [text(request, 'inputs'), text(request, 'outputs')];
-    const fed = loads(readFileSync(from), from);
+    const fed = readTensors(from);
     sameNames(
       'input',
       model.inputs.map((spec) => spec.name),
@@ -176,6 +179,19 @@ export class Session {
         spec.shape.every((dim, i) => dim === null || dim === tensor.shape[i]));
     if (!fits) throw new WorkerError('input-shape', `input '${spec.name}' is fed ${found}, expected ${wanted}`);
     return tensor.dtype === carried ? tensor : cast(spec.name, tensor, carried);
+  }
+}
+
+/**
+ * @param {string} path
+ * @returns {Map<string, Tensor>}
+ */
+function readTensors(path) {
+  try {
+    return loads(readFileSync(path), path);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new WorkerError('tensor-file', `the tensors to run cannot be read from ${path}: ${why}`, { cause });
   }
 }
 

@@ -215,7 +215,7 @@ def test_rows_show_the_worst_of_their_cells(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("outcomes", "status"),
     [
-        ([PASSED, UNSUPPORTED], "passed"),
+        ([PASSED, UNSUPPORTED], "partial"),
         ([UNSUPPORTED, UNSUPPORTED], "unsupported"),
         ([PASSED, NOT_RUN], "not-run"),
         ([PASSED, FAILED], "failed"),

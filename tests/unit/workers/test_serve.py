@@ -16,7 +16,7 @@ from exporter import tensors
 from exporter.errors import SourceError
 from exporter.model import TensorSpec
 from exporter.protocol.client import Client, NotSupported, Ok, RemoteError, violation
-from exporter.workers.serve import Hosted, RuntimeHandler, Unsupported, error_reply
+from exporter.workers.serve import Hosted, RequestError, RuntimeHandler, Unsupported, error_reply
 
 
 class Double:
@@ -35,8 +35,8 @@ def handler() -> RuntimeHandler:
 
 def test_the_operations_answer_by_the_schema(tmp_path: Path) -> None:
     made = handler()
-    assert violation("ok-hello", made("hello", {})) is None
-    loaded = made("load", {"artifact": "a", "format": "f", "signature": "s"})
+    assert violation("ok-hello", made("hello", {"protocol": 1, "runtime": "double"})) is None
+    loaded = made("load", {"artifact": ".", "format": "f", "signature": "s"})
     assert violation("ok-load", loaded) is None
     into, out = tmp_path / "i", tmp_path / "o"
     tensors.save(into, {"x": np.array([1, 2], np.float32)})
@@ -44,13 +44,13 @@ def test_the_operations_answer_by_the_schema(tmp_path: Path) -> None:
     assert violation("ok-run", ran) is None
     assert tensors.load(out)["y"].tolist() == [2, 4]
     assert made("unload", {"handle": loaded["handle"]}) == {}
-    with pytest.raises(KeyError):
+    with pytest.raises(RequestError, match="no loaded model has the handle"):
         made("run", {"handle": loaded["handle"], "inputs": str(into), "outputs": str(out)})
 
 
 def test_two_artifacts_are_open_at_once() -> None:
     made = handler()
-    request = {"artifact": "a", "format": "f", "signature": "s"}
+    request = {"artifact": ".", "format": "f", "signature": "s"}
     assert made("load", request)["handle"] != made("load", request)["handle"]
 
 
@@ -66,9 +66,9 @@ def test_one_process_answers_for_the_runtime_that_hello_named(tmp_path: Path) ->
     tensors.save(tmp_path / "i", {"x": np.array([1], np.float32)})
     handles = {}
     for name, result in (("double", 2), ("triple", 3), ("double", 2)):
-        assert hosted("hello", {"runtime": name})["runtime"] == name
+        assert hosted("hello", {"protocol": 1, "runtime": name})["runtime"] == name
         assert not any(_runs(hosted, old, tmp_path) for old in handles.get(name, ()))
-        handle = hosted("load", {"artifact": "a", "format": "f", "signature": "s"})["handle"]
+        handle = hosted("load", {"artifact": ".", "format": "f", "signature": "s"})["handle"]
         handles.setdefault(name, []).append(handle)
         assert _runs(hosted, handle, tmp_path)
         assert tensors.load(tmp_path / "o")["y"].tolist() == [result]
@@ -77,16 +77,16 @@ def test_one_process_answers_for_the_runtime_that_hello_named(tmp_path: Path) ->
 def _runs(made: Hosted, handle: str, directory: Path) -> bool:
     try:
         made("run", {"handle": handle, "inputs": str(directory / "i"), "outputs": str(directory / "o")})
-    except KeyError:
+    except RequestError:
         return False
     return True
 
 
 def test_feeding_other_names_is_an_error_that_lists_both(tmp_path: Path) -> None:
     made = handler()
-    handle = made("load", {"artifact": "a", "format": "f", "signature": "s"})["handle"]
+    handle = made("load", {"artifact": ".", "format": "f", "signature": "s"})["handle"]
     tensors.save(tmp_path / "i", {"z": np.array([1], np.float32)})
-    with pytest.raises(ValueError, match=r"takes \['x'\], the request feeds \['z'\]"):
+    with pytest.raises(RequestError, match=r"expected \['x'\], found \['z'\]"):
         made("run", {"handle": handle, "inputs": str(tmp_path / "i"), "outputs": str(tmp_path / "o")})
     assert not (tmp_path / "o").exists()
 

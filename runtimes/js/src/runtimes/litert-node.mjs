@@ -64,7 +64,7 @@ class TfliteModel {
     const signature = signatures.find((candidate) => candidate.key === key);
     if (signature === undefined) {
       const keys = signatures.map((candidate) => `'${candidate.key}'`).join(', ') || 'none';
-      throw new WorkerError('unknown-signature', `${where} has no signature '${key}'; it has ${keys}`);
+      throw new WorkerError('no-signature', `${where} has no signature '${key}'; it has ${keys}`);
     }
     checkOutputs(this.#file, signature);
     this.#bytes = distinctOutputs(bytes, this.#file, signature);

@@ -17,6 +17,7 @@ import exporter.core.TensorBuffer;
 import exporter.core.TensorSpec;
 import exporter.core.Unsupported;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -122,6 +123,9 @@ public final class Session implements AutoCloseable {
     if (!format.equals(engine.format())) {
       throw new Unsupported(engine.name() + " opens " + engine.format() + "; the artifact is " + format);
     }
+    if (!Files.exists(artifact)) { // every library says that in words of its own
+      throw new ModelException("missing-artifact", "there is no artifact at " + artifact);
+    }
     Model model = engine.load(artifact, options);
     Signature signature;
     try {
@@ -161,10 +165,11 @@ public final class Session implements AutoCloseable {
     Loaded loaded = loaded(request);
     Path from = Path.of(text(request, "inputs"));
     Path to = Path.of(text(request, "outputs"));
-    Map<String, HostTensor> fed = Safetensors.read(from);
+    Map<String, HostTensor> fed = read(from);
     check(loaded.signature, fed);
     Map<String, long[]> shapes =
         fed.entrySet().stream().collect(Collectors.toMap(Map.Entry::getKey, entry -> entry.getValue().shape()));
+    loaded.signature.checkShapes(shapes);
     try (Call call = loaded.model.newCall(loaded.signature.key(), shapes)) {
       fed.forEach((name, tensor) -> copy(tensor, call.input(name)));
       long began = System.nanoTime();
@@ -176,6 +181,14 @@ public final class Session implements AutoCloseable {
       }
       Safetensors.write(to, outputs);
       return JSON.objectNode().put("elapsed_ns", elapsed);
+    }
+  }
+
+  private static Map<String, HostTensor> read(Path from) {
+    try {
+      return Safetensors.read(from);
+    } catch (IOException e) {
+      throw new ModelException("tensor-file", "the tensors to run cannot be read from " + from + ": " + e, e);
     }
   }
 
