@@ -89,7 +89,9 @@ def convert(
         )
         report = None
         if verify:
-            code = options.custom or (spec.path if spec.kind in ("reference", "callable") else None)
+            code = (
+                run_options.custom or options.custom or (spec.path if spec.kind in ("reference", "callable") else None)
+            )
             report = verdict(
                 bundle,
                 chosen,

@@ -6,6 +6,7 @@ again, so a late answer can not be taken for the answer to a later request.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -106,11 +107,9 @@ class Client:
         broken = violation("request", record)
         if broken:
             raise ValueError(f"the host made an invalid request: {broken}")
-        try:
-            os.write(self._process.requests, json.dumps(record).encode() + b"\n")
-        except (BrokenPipeError, OSError):
-            raise self._crashed() from None
-        reply = self._parse(self._read_line(time.monotonic() + timeout, op, timeout), op)
+        deadline = time.monotonic() + timeout
+        self._write(json.dumps(record).encode() + b"\n", deadline, op, timeout)
+        reply = self._parse(self._read_line(deadline, op, timeout), op)
         if op == "bye":
             self._process.wait(5)
             self.kill()
@@ -132,19 +131,34 @@ class Client:
         """The end of what this worker has logged."""
         return log_tail(self._process.log, begin=self._log_begin)
 
+    def _write(self, data: bytes, deadline: float, op: str, timeout: float) -> None:
+        """Write a record. One that is longer than the pipe waits for the worker to read, and no longer than allowed."""
+        poller = select.poll()
+        try:
+            os.set_blocking(self._process.requests, False)
+            poller.register(self._process.requests, select.POLLOUT)
+            while data:
+                left = deadline - time.monotonic()
+                if left <= 0 or not poller.poll(max(1, left * 1000)):
+                    raise self._late(op, timeout)
+                with contextlib.suppress(BlockingIOError):
+                    data = data[os.write(self._process.requests, data) :]
+        except (OSError, ValueError):  # broken, or closed by another thread that killed the worker
+            raise self._crashed() from None
+
+    def _late(self, op: str, timeout: float) -> WorkerFailure:
+        self.kill()
+        return WorkerFailure(
+            "timeout", "timeout", f"no answer to {op!r} within {timeout:g} s; the worker was killed", self.tail()
+        )
+
     def _read_line(self, deadline: float, op: str, timeout: float) -> bytes:
         poller = select.poll()
         poller.register(self._process.replies, select.POLLIN | select.POLLHUP)
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0 or not poller.poll(max(1, left * 1000)):
-                self.kill()
-                raise WorkerFailure(
-                    "timeout",
-                    "timeout",
-                    f"no answer to {op!r} within {timeout:g} s; the worker was killed",
-                    self.tail(),
-                )
+                raise self._late(op, timeout)
             try:
                 chunk = os.read(self._process.replies, 65536)
             except OSError:  # another thread killed the worker and closed the pipe

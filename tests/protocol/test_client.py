@@ -139,6 +139,25 @@ def test_fifty_starts_leak_no_descriptor_and_no_child(tmp_path: Path) -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_a_request_longer_than_the_pipe_waits_no_longer_than_its_limit(worker: Callable[[str], Client]) -> None:
+    client = worker("time.sleep(600)")
+    began = time.monotonic()
+    found = failure(client, timeout=0.5, **{**RUN, "inputs": "x" * 2**20})
+    assert (found.stage, found.code) == ("timeout", "timeout")
+    assert time.monotonic() - began < 30
+    assert not client.alive
+
+
+def test_a_request_longer_than_the_pipe_arrives_whole(worker: Callable[[str], Client]) -> None:
+    client = worker(
+        """
+        request = json.loads(os.fdopen(3).readline())
+        ok(request, elapsed_ns=len(request["inputs"]))
+        """
+    )
+    assert client.request("run", 30, **{**RUN, "inputs": "x" * 2**20}) == Ok({"elapsed_ns": 2**20})
+
+
 def test_a_timeout_kills_grandchildren_too(
     worker: Callable[[str], Client], tmp_path: Path, alive_in_group: Callable[[int], list[int]]
 ) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from exporter import tensors
-from exporter.protocol.client import violation
+from exporter.protocol.client import schema, violation
 from exporter.protocol.process import WorkerProcess, start
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtimes
@@ -237,3 +237,12 @@ def test_every_runtime_says_what_its_record_says(worker: Worker) -> None:
     hello = worker.ask("hello", protocol=1, runtime=worker.runtime.name)["ok"]
     assert hello["runtime"] == worker.runtime.name
     assert set(hello["formats"]) == set(worker.runtime.formats)
+
+
+def test_the_page_lists_every_op_and_every_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    words = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    ops = set(schema()["$defs"]["request"]["properties"]["op"]["enum"])
+    codes = {found for _, found in (*WITHOUT_MODEL.values(), *WITH_MODEL.values())} - {"ok", "unsupported"}
+    # what only a broken worker can answer, and what depends on the format
+    assert words == ops | codes | {"output-names", "no-signature"}
