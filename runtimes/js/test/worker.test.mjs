@@ -67,7 +67,7 @@ test('a broken tensor file is an error that names the file', async () => {
   const { ok } = await worker.load(IDENTITY, 'tfjs-graph');
   const inputs = vector('malformed/truncated.safetensors');
   const reply = await worker.ask('run', { handle: ok.handle, inputs, outputs: join(temporaryDirectory(), 'o') });
-  assert.equal(reply.error.code, 'TensorFileError');
+  assert.equal(reply.error.code, 'tensor-file');
   assert.match(reply.error.message, /truncated\.safetensors/);
 });
 
@@ -119,18 +119,18 @@ test('what a runtime prints reaches the log and never a record; thrown things of
     export const runtime = {
       formats: ['noise'], dtypes: ['float32'], casts: {},
       async start() { console.log('{"id":1,"ok":{}}'); process.stdout.write('half a line'); console.error('oh'); return {}; },
-      async load(artifact) { if (artifact === 'number') throw 42; if (artifact === 'trap') throw new WebAssembly.RuntimeError('unreachable'); throw new TypeError('no such thing'); },
+      async load(artifact, format, key) { if (key === 'number') throw 42; if (key === 'trap') throw new WebAssembly.RuntimeError('unreachable'); throw new TypeError('no such thing'); },
     };`;
   writeFileSync(join(copy, 'runtimes', 'noisy.mjs'), noisy);
   const other = new Worker(['noisy'], { script: join(copy, 'worker.mjs') });
   assert.deepEqual((await other.hello('noisy')).ok.formats, ['noise']);
-  assert.equal((await other.load('number', 'noise')).error.message, '42');
-  const { error } = await other.load('x', 'noise');
+  assert.equal((await other.load(copy, 'noise', 'number')).error.message, '42');
+  const { error } = await other.load(copy, 'noise', 'x');
   assert.deepEqual([error.stage, error.code, error.message], ['load', 'TypeError', 'no such thing']);
   assert.match(error.trace, /noisy\.mjs/);
   assert.match(other.stdout, /half a line/);
   // after a trap, wasm memory is in an unknown state: the worker ends as a crashed one does, without an answer
-  await assert.rejects(other.load('trap', 'noise'), /ended instead of answering load/);
+  await assert.rejects(other.load(copy, 'noise', 'trap'), /ended instead of answering load/);
   assert.equal(await other.exit, 70);
   assert.match(other.stderr, /unreachable/);
   assert.match(other.stderr, /oh/);

@@ -39,7 +39,7 @@ import org.junit.jupiter.api.io.TempDir;
 class ServerTest {
   private static final Set<DType> CARRIED = EnumSet.of(DType.FLOAT32, DType.INT64, DType.STRING);
   private static final String LOAD =
-      "{'id': 1, 'op': 'load', 'artifact': 'function', 'format': 'function', 'signature': 'f'}";
+      "{'id': 1, 'op': 'load', 'artifact': 'ARTIFACT', 'format': 'function', 'signature': 'f'}";
   private static final String RUN = "{'id': 2, 'op': 'run', 'handle': 'm1', 'inputs': 'IN', 'outputs': 'OUT'}";
 
   @TempDir Path dir;
@@ -63,7 +63,11 @@ class ServerTest {
 
   /** The replies to some requests, which are written with ' for ". */
   private List<JsonNode> talk(String... requests) throws IOException {
-    String text = String.join("\n", requests).replace('\'', '"')
+    Path artifact = dir.resolve("function");
+    if (!Files.exists(artifact)) {
+      Files.createFile(artifact);
+    }
+    String text = String.join("\n", requests).replace('\'', '"').replace("ARTIFACT", artifact.toString())
         .replace("IN", dir.resolve("in").toString()).replace("OUT", dir.resolve("out").toString()) + "\n";
     ByteArrayOutputStream replies = new ByteArrayOutputStream();
     new Server(new Session(hosted, EngineOptions.defaults()), new PrintStream(OutputStream.nullOutputStream()))
@@ -182,7 +186,7 @@ class ServerTest {
         "in-memory opens function; the artifact is onnx",
         last(LOAD.replace("'format': 'function'", "'format': 'onnx'")).get("unsupported").get("reason").textValue());
     assertError(
-        "load", "no-artifact", "is no function", last(LOAD.replace("'artifact': 'function'", "'artifact': 'x'")));
+        "load", "missing-artifact", "there is no artifact at x", last(LOAD.replace("'ARTIFACT'", "'x'")));
     assertError("load", "no-signature", "no signature 'g', found f, int8", last(LOAD.replace("'f'", "'g'")));
     assertError(
         "load", "bad-request", "the field 'format' is 3", last(LOAD.replace("'format': 'function'", "'format': 3")));
@@ -220,9 +224,9 @@ class ServerTest {
     assertError("run", "input-shape", "'x' is fed float32 [3, 3], expected float32 [?, 2]", last(LOAD, RUN));
 
     Files.writeString(dir.resolve("in"), "garbage");
-    assertError("run", "TensorFileException", dir.resolve("in") + ": ", last(LOAD, RUN));
+    assertError("run", "tensor-file", dir.resolve("in") + ": ", last(LOAD, RUN));
     Files.delete(dir.resolve("in"));
-    assertError("run", "NoSuchFileException", dir.resolve("in").toString(), last(LOAD, RUN));
+    assertError("run", "tensor-file", dir.resolve("in").toString(), last(LOAD, RUN));
   }
 
   @Test
@@ -248,7 +252,7 @@ class ServerTest {
   @Test
   void anErrorIsNotTheEnd() throws IOException {
     List<JsonNode> replies = talk(LOAD, RUN, "{'id': 3, 'op': 'fly'}", RUN);
-    assertError("run", "NoSuchFileException", "", replies.get(1));
+    assertError("run", "tensor-file", "", replies.get(1));
     assertError(
         "load", "unknown-op", "unknown op 'fly'; this worker answers hello, load, run, unload, bye", replies.get(2));
     assertEquals(4, replies.size());
