@@ -10,11 +10,12 @@ from pathlib import Path
 from exporter import feeding, labelled, tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
-from exporter.formats.registry import family_of
+from exporter.formats.registry import family_of, is_positional
 from exporter.model import Artifact, Case, Cell, Entry, Json, Signature
 from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.environment import same_environment
+from exporter.parity.order import misplaced
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
@@ -227,6 +228,9 @@ class RuntimeSession:
         wanted = set(entry.names.inputs.values())
         if shown != wanted:
             return Failed("load", "contract", f"the artifact takes {sorted(shown)}, its record says {sorted(wanted)}")
+        moved = misplaced(signature, entry.names, reply.value) if is_positional(artifact.recipe) else ""
+        if moved:
+            return Failed("load", "order", moved)
         return str(reply.value["handle"])
 
     def _run(self, cell: Cell, handle: str, signature_name: str) -> CellResult:
