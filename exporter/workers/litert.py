@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,9 @@ class LiteRtModel:
             raise ValueError(f"{path.name} has no signature {key!r}; it has {sorted(signatures)}")
         self._runner = self._interpreter.get_signature_runner(key)
         inputs, outputs = _positions(path.read_bytes(), key, schema)
-        self.inputs = tuple(_spec(n, d) for n, d in _in_position(self._runner.get_input_details(), inputs))
-        self.outputs = tuple(_spec(n, d) for n, d in _in_position(self._runner.get_output_details(), outputs))
+        taken, given = self._runner.get_input_details(), self._runner.get_output_details()
+        self.inputs = tuple(_spec(n, taken[n]) for n in inputs)
+        self.outputs = tuple(_spec(n, given[n]) for n in outputs)
 
     def run(self, inputs: Tensors) -> Tensors:
         for spec in self.inputs:
@@ -54,29 +55,37 @@ class LiteRtModel:
         return {n: as_strings(v) if v.dtype.kind in "OSU" else np.array(v) for n, v in results.items()}
 
 
-def _positions(model: bytes, key: str, schema: Any) -> tuple[list[int], list[int]]:
-    """The tensors that callers by index feed and read, in the lists of a signature's subgraph.
+def _positions(model: bytes, key: str, schema: Any) -> tuple[list[str], list[str]]:
+    """The names of a signature in the order of its subgraph's own lists, by which callers without names feed and read.
 
-    The interpreter shows those of the first subgraph only, and a signature's names sorted.
+    The interpreter shows the lists of the first subgraph only, and a signature's names sorted.
     """
     file = schema.Model.GetRootAs(model, 0)
     definitions = (file.SignatureDefs(i) for i in range(file.SignatureDefsLength()))
-    graph = file.Subgraphs(next(d.SubgraphIndex() for d in definitions if d.SignatureKey().decode() == key))
+    found = next(d for d in definitions if d.SignatureKey().decode() == key)
+    graph = file.Subgraphs(found.SubgraphIndex())
     return (
-        [graph.Inputs(i) for i in range(graph.InputsLength())],
-        [graph.Outputs(i) for i in range(graph.OutputsLength())],
+        _in_position(
+            (found.Inputs(i) for i in range(found.InputsLength())),
+            [graph.Inputs(i) for i in range(graph.InputsLength())],
+        ),
+        _in_position(
+            (found.Outputs(i) for i in range(found.OutputsLength())),
+            [graph.Outputs(i) for i in range(graph.OutputsLength())],
+        ),
     )
 
 
-def _in_position(details: Mapping[str, Any], places: Iterable[int]) -> list[tuple[str, Any]]:
-    """Names with their details, by the places of their tensors; two names of one tensor have two places."""
-    left = dict(details)
+def _in_position(entries: Iterable[Any], places: Iterable[int]) -> list[str]:
+    """Names by the places of their tensors; two names of one tensor have two places, what has none comes last."""
+    left = {entry.Name().decode(): entry.TensorIndex() for entry in entries}
     ordered = []
     for place in places:
-        name = next((n for n, d in left.items() if d["index"] == place), None)
+        name = next((n for n, index in left.items() if index == place), None)
         if name is not None:
-            ordered.append((name, left.pop(name)))
-    return [*ordered, *left.items()]
+            ordered.append(name)
+            del left[name]
+    return [*ordered, *left]
 
 
 def _spec(name: str, details: dict[str, Any]) -> TensorSpec:

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 
+from exporter import resources
 from exporter.formats import _tfjs_published as published
 from exporter.formats import tfjs_graph, tflite
 from exporter.formats._tfjs_order import as_javascript_lists, key_names
@@ -127,6 +128,23 @@ def test_a_graph_keeps_it_in_the_file_and_in_the_names_of_what_predict_returns(t
         sides = list(document["signature"]["inputs"]), list(document["signature"]["outputs"])
         assert sides == order(source, name)
         assert document["userDefinedMetadata"]["structuredOutputKeys"] == sides[1]
+
+
+def test_the_worker_lists_what_the_subgraph_of_a_signature_does() -> None:
+    """Files whose signatures have another order, one in its second subgraph, one with two names for a tensor."""
+    from ai_edge_litert import interpreter, schema_py_generated
+
+    from exporter.workers.litert import LiteRtModel
+
+    models = resources.root() / "tests" / "vectors" / "models"
+    wanted = {
+        ("two-signatures", "minus"): (["b", "a"], ["difference"]),
+        ("same-tensors", "serving_default"): (["p", "q"], ["q", "sum", "p", "twice", "echo", "again"]),
+        ("rows", "serving_default"): (["x"], ["twice", "total"]),
+    }
+    for (file, key), names in wanted.items():
+        loaded = LiteRtModel(models / f"{file}.tflite", key, interpreter, schema_py_generated, "BUILTIN_REF")
+        assert ([s.name for s in loaded.inputs], [s.name for s in loaded.outputs]) == names
 
 
 def spec(*names: str) -> tuple[TensorSpec, ...]:

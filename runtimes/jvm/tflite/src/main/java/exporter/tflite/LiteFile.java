@@ -1,6 +1,7 @@
 package exporter.tflite;
 
 import exporter.core.ModelException;
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -42,10 +43,10 @@ final class LiteFile {
     }
   }
 
-  private final ByteBuffer file;
+  private final FileChannel file;
 
-  private LiteFile(ByteBuffer file) {
-    this.file = file.order(ByteOrder.LITTLE_ENDIAN);
+  private LiteFile(FileChannel file) {
+    this.file = file;
   }
 
   /**
@@ -55,22 +56,20 @@ final class LiteFile {
    * @throws ModelException it cannot be read
    */
   static Map<String, Order> orders(Path path) {
+    // read piece by piece: a file that is mapped stays so until the garbage collector comes
     try (FileChannel channel = FileChannel.open(path)) {
-      // tables lie in front: what is behind 2 GB is the data of buffers
-      long size = Math.min(channel.size(), Integer.MAX_VALUE);
-      return new LiteFile(channel.map(FileChannel.MapMode.READ_ONLY, 0, size)).orders();
+      return new LiteFile(channel).orders();
     } catch (IOException | IndexOutOfBoundsException e) {
       throw new ModelException("unreadable", "cannot read the signatures of " + path + ": " + e, e);
     }
   }
 
-  private Map<String, Order> orders() {
+  private Map<String, Order> orders() throws IOException {
     Map<String, Order> found = new LinkedHashMap<>();
-    int model = follow(0);
-    List<Integer> graphs = tables(model, MODEL_SUBGRAPHS);
-    for (int signature : tables(model, MODEL_SIGNATURES)) {
-      int at = field(signature, SIGNATURE_SUBGRAPH);
-      int graph = graphs.get(at == 0 ? 0 : file.getInt(at));
+    long model = follow(0);
+    List<Long> graphs = tables(model, MODEL_SUBGRAPHS);
+    for (long signature : tables(model, MODEL_SIGNATURES)) {
+      long graph = graphs.get(number(signature, SIGNATURE_SUBGRAPH));
       found.put(
           text(signature, SIGNATURE_KEY),
           new Order(
@@ -97,66 +96,82 @@ final class LiteFile {
     return ordered;
   }
 
-  private Map<String, Integer> names(int signature, int side) {
+  private Map<String, Integer> names(long signature, int side) throws IOException {
     Map<String, Integer> names = new LinkedHashMap<>();
-    for (int entry : tables(signature, side)) {
-      int at = field(entry, MAP_TENSOR);
-      names.put(text(entry, MAP_NAME), at == 0 ? 0 : file.getInt(at));
+    for (long entry : tables(signature, side)) {
+      names.put(text(entry, MAP_NAME), number(entry, MAP_TENSOR));
     }
     return names;
   }
 
-  private int follow(int at) {
-    return at + file.getInt(at);
+  private ByteBuffer bytes(long at, int count) throws IOException {
+    ByteBuffer bytes = ByteBuffer.allocate(count).order(ByteOrder.LITTLE_ENDIAN);
+    while (bytes.hasRemaining()) {
+      if (file.read(bytes, at + bytes.position()) < 0) {
+        throw new EOFException("the file ends before " + (at + count));
+      }
+    }
+    return bytes.flip();
+  }
+
+  private int integer(long at) throws IOException {
+    return bytes(at, 4).getInt();
+  }
+
+  private long follow(long at) throws IOException {
+    return at + Integer.toUnsignedLong(integer(at));
   }
 
   /** Where a field's value lies; 0 where the table leaves it at its default. */
-  private int field(int table, int number) {
-    int vtable = table - file.getInt(table);
+  private long field(long table, int number) throws IOException {
+    long vtable = table - integer(table);
     int slot = 4 + 2 * number;
-    int offset = slot < Short.toUnsignedInt(file.getShort(vtable)) ? file.getShort(vtable + slot) & 0xFFFF : 0;
+    int size = Short.toUnsignedInt(bytes(vtable, 2).getShort());
+    int offset = slot < size ? Short.toUnsignedInt(bytes(vtable + slot, 2).getShort()) : 0;
     return offset == 0 ? 0 : table + offset;
   }
 
-  private List<Integer> integers(int table, int number) {
+  private int number(long table, int field) throws IOException {
+    long at = field(table, field);
+    return at == 0 ? 0 : integer(at);
+  }
+
+  private List<Integer> integers(long table, int number) throws IOException {
     List<Integer> found = new ArrayList<>();
-    for (int at : elements(table, number)) {
-      found.add(file.getInt(at));
+    for (long at : elements(table, number)) {
+      found.add(integer(at));
     }
     return found;
   }
 
-  private List<Integer> tables(int table, int number) {
-    List<Integer> found = new ArrayList<>();
-    for (int at : elements(table, number)) {
+  private List<Long> tables(long table, int number) throws IOException {
+    List<Long> found = new ArrayList<>();
+    for (long at : elements(table, number)) {
       found.add(follow(at));
     }
     return found;
   }
 
   /** Where the elements of a vector lie, which take four bytes each. */
-  private List<Integer> elements(int table, int number) {
-    List<Integer> found = new ArrayList<>();
-    int at = field(table, number);
+  private List<Long> elements(long table, int number) throws IOException {
+    List<Long> found = new ArrayList<>();
+    long at = field(table, number);
     if (at != 0) {
-      int vector = follow(at);
-      for (int i = 0; i < file.getInt(vector); i++) {
+      long vector = follow(at);
+      int count = integer(vector);
+      for (long i = 0; i < count; i++) {
         found.add(vector + 4 + 4 * i);
       }
     }
     return found;
   }
 
-  private String text(int table, int number) {
-    int at = field(table, number);
+  private String text(long table, int number) throws IOException {
+    long at = field(table, number);
     if (at == 0) {
       return "";
     }
-    int vector = follow(at);
-    byte[] utf8 = new byte[file.getInt(vector)];
-    for (int i = 0; i < utf8.length; i++) {
-      utf8[i] = file.get(vector + 4 + i);
-    }
-    return new String(utf8, StandardCharsets.UTF_8);
+    long vector = follow(at);
+    return StandardCharsets.UTF_8.decode(bytes(vector + 4, integer(vector))).toString();
   }
 }
