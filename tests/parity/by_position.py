@@ -45,10 +45,13 @@ def onnx(path: Path, inputs: Arrays) -> Arrays:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    # float16 files may take float16
-    kinds = {"tensor(float16)": np.float16}
-    given = session.get_inputs()
-    feeds = {v.name: a.astype(kinds.get(v.type, a.dtype)) for v, a in zip(given, inputs, strict=True)}
+    # float16 files may take float16, and strings are text
+    feeds = {
+        value.name: array.astype(np.float16 if value.type == "tensor(float16)" else array.dtype)
+        if array.dtype.kind != "O"
+        else np.vectorize(bytes.decode, otypes=[object])(array)
+        for value, array in zip(session.get_inputs(), inputs, strict=True)
+    }
     return list(session.run(None, feeds))
 
 
