@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A key for sorting names as people count: `output_2` before `output_10`."""
+    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

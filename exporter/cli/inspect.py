@@ -30,10 +30,16 @@ def command(path: Path, timeout: float | None, as_json: bool, quiet: bool) -> in
         click.echo(f"  {key}: {value}")
     for signature in facts["signatures"]:
         click.echo(f"signature {signature['name']}")
+        numbered = facts["positional"]
         rows = [
-            [side[:-1], s["name"], s["dtype"], "?" if s["shape"] is None else str(s["shape"]).replace("None", "?")]
+            [
+                f"{side[:-1]} {i}" if numbered else side[:-1],
+                s["name"],
+                s["dtype"],
+                "?" if s["shape"] is None else str(s["shape"]).replace("None", "?"),
+            ]
             for side in ("inputs", "outputs")
-            for s in signature[side]
+            for i, s in enumerate(signature[side])
         ]
         output.table(["", "name", "dtype", "shape"], rows)
     if facts.get("ops"):

@@ -75,8 +75,9 @@ class Format:
     by the names that they have in the file of an entry. `sensitivity` measures what each layer loses in integers.
     `quantized_by` names the option by which a recipe of a float format is a quantized one, and `variants` are options
     of recipes that are written by `--to all` besides the one without; `check(options)` raises
-    ValueError for options that do not go together. Files with `reserved_metadata` carry metadata of the user, under
-    other keys than those.
+    ValueError for options that do not go together. `positional` is False where the file names its inputs and
+    outputs and has no order of them. Files with `reserved_metadata` carry metadata of the user, under other keys than
+    those.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Format:
     variants: tuple[str, ...] = ()
     check: Callable[[Mapping[str, str]], None] | None = None
     reserved_metadata: tuple[str, ...] | None = None
+    positional: bool = True
 
     def __post_init__(self) -> None:
         if not self.family:

@@ -2,8 +2,8 @@
 
 It is a second opinion, chosen for one recipe by `writer=tensorflowjs`. It pins an old TensorFlow and takes 3 GB, so it
 lives in an environment of its own, which `make upstream` builds, and is called there by a process of its own, through
-the function behind its command line and with the flags' defaults. What it writes is not touched: whether it loads and
-is right is for the runtimes to say.
+the function behind its command line and with the flags' defaults. What it writes is not touched but for the order of a
+graph's signature: whether it loads and is right is for the runtimes to say.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ WRITER = Option(
 VARIABLE = "EXPORTER_UPSTREAM"
 _PACKAGES = ("tensorflowjs", "tensorflow", "keras", "tf-keras")
 _SERVED = ("writer", "shard-size")
+_REORDERED = "inputs and outputs stand in the source's order; the published converter sorts them by name"
 _VERSIONS = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {_PACKAGES!r}}}))"
 # one answer per job: what it raised, or nothing
 _CONVERT = """
@@ -140,16 +141,33 @@ def graph_written(
     """What the jobs of `graph_jobs` left. Raises as `write_graph`."""
     entries: dict[str, Entry] = {}
     unavailable: dict[str, str] = {}
+    rewrites: tuple[str, ...] = ()
     for (name, folder), answer in zip(_folders(signatures).items(), answers, strict=True):
         if answer:
             unavailable[name] = _rejected(answer)
             shutil.rmtree(directory / folder, ignore_errors=True)
         else:
-            document = json.loads((directory / folder / "model.json").read_text())
-            entries[name] = Entry(f"{folder}/model.json", name, graph_names(document, signatures[name]))
+            path = directory / folder / "model.json"
+            document = json.loads(path.read_text())
+            names = graph_names(document, signatures[name])
+            entries[name] = Entry(f"{folder}/model.json", name, names)
+            if in_order(document, names):
+                path.write_text(json.dumps(document))
+                rewrites = (_REORDERED,)
     if not entries:
         raise Refused(next(iter(unavailable.values())))
-    return Written(entries, unavailable, versions=converter.versions)
+    return Written(entries, unavailable, rewrites, converter.versions)
+
+
+def in_order(document: Json, names: NameMap) -> bool:
+    """Put a signature of model.json into the order of `names`; True where it was another."""
+    changed = False
+    for side, keys in (("inputs", names.inputs), ("outputs", names.outputs)):
+        found = document["signature"].get(side, {})
+        wanted = [*keys.values(), *(key for key in found if key not in keys.values())]
+        changed |= list(found) != wanted
+        document["signature"][side] = {key: found[key] for key in wanted}
+    return changed
 
 
 def write_layers(source: Source, directory: Path, options: Mapping[str, str]) -> Written:

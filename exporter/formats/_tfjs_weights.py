@@ -149,11 +149,23 @@ def _cut(blobs: Iterable[bytes], size: int) -> Iterator[bytes]:
 def write_model_json(directory: Path, document: Mapping[str, Any]) -> None:
     """Write `model.json` with sorted keys and no white space, so that equal models make equal bytes.
 
+    Only the inputs and outputs of `signature` keep their order: TF.js takes and returns tensors in that of their keys.
+
     Raises:
         ValueError: the document holds NaN or an infinity, which is not JSON and which no browser parses.
     """
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    ordered = _sorted_keys(document)
+    if "signature" in document:
+        sides = sorted(document["signature"].items())
+        ordered["signature"] = {side: {n: _sorted_keys(info) for n, info in tensors.items()} for side, tensors in sides}
+    text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     (directory / "model.json").write_text(text, encoding="ascii")
+
+
+def _sorted_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted_keys(value[key]) for key in sorted(value)}
+    return [_sorted_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_weights(directory: Path, manifest: Any) -> dict[str, Array]:

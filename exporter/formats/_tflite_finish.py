@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from exporter.formats._tflite_order import reorder
+from exporter.model import Signature
 
-def finish(model: bytes, interface: str) -> bytes:
+
+def finish(model: bytes, interface: str, signatures: Mapping[str, Signature]) -> bytes:
     """Complete a quantized flatbuffer.
 
     - Dynamic activations become asymmetric, as TensorFlow's converter has them: TensorFlow Lite 2.19 computes something
       else (18 dB in place of 54) in a fully connected layer with a scale for each channel and symmetric activations.
     - Tensors that were added have the open lengths of those they were made from: LiteRT.js allocates by them.
     - With `interface` uint8, int8 inputs and outputs of signatures become uint8, by operations at the edges.
+    - Inputs and outputs stand in the order of `signatures`, whatever was put in place of them.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
@@ -36,6 +40,7 @@ def finish(model: bytes, interface: str) -> bytes:
     if interface == "uint8":
         for definition in parsed.signatureDefs:
             _unsigned(schema, parsed, definition)
+    reorder(parsed, signatures)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
 
 

@@ -86,6 +86,12 @@ def family_of(recipe: Recipe) -> str:
     return found.family if isinstance(found, Format) else recipe.format
 
 
+def is_positional(recipe: Recipe) -> bool:
+    """Whether the recipe's files have an order of inputs and outputs, for callers that feed without names."""
+    found = formats().get(recipe.format)
+    return not isinstance(found, Format) or found.positional
+
+
 def is_quantized(recipe: Recipe) -> bool:
     """Whether the recipe's artifacts hold or compute with fewer bits than the source, and say what they should give."""
     found = formats().get(recipe.format)

@@ -8,12 +8,13 @@ and broken for the second, so both are run on the same inputs here.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter.formats import Format, Written
 from exporter.model import Entry, NameMap
+from exporter.text import natural
 
 if TYPE_CHECKING:
     from exporter.model import Signature
@@ -35,7 +36,20 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     return Written(
         {n: Entry(".", n, NameMap.identity(s)) for n, s in source.signatures.items()},
         versions={"tensorflow": tf.__version__},
+        needs=tuple(need for signature in source.signatures.values() for need in _by_name(signature)),
     )
+
+
+def _by_name(signature: Signature) -> Iterator[str]:
+    """What a caller must know whose order of inputs or outputs is the source's, where names do not tell it."""
+    sides = (("feed", "takes", signature.inputs), ("read", "gives", signature.outputs))
+    for verb, does, specs in sides:
+        names = [s.name for s in specs]
+        if names != sorted(names, key=natural):
+            yield (
+                f"{verb} by name: a SavedModel has no order, and the source {does} {', '.join(names)} "
+                f"(signature {signature.name!r})"
+            )
 
 
 def probe(source: Source, signature: Signature) -> Tensors:
@@ -71,4 +85,4 @@ def session_gate(directory: Path, signature: Signature, inputs: Tensors) -> None
             raise RuntimeError(f"a session loader computes something else for output {name!r} of {signature.name!r}")
 
 
-FORMAT = Format("saved-model", "TensorFlow SavedModel directory", write, order=30)
+FORMAT = Format("saved-model", "TensorFlow SavedModel directory", write, order=30, positional=False)

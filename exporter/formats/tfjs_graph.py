@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from exporter.formats._tfjs_check import check
 from exporter.formats._tfjs_files import CONVERTED_BY, OPTIONS, Model, write_models
 from exporter.formats._tfjs_fuse import fold_constants, fuse
 from exporter.formats._tfjs_lower import lower
+from exporter.formats._tfjs_order import key_names
 from exporter.formats._tfjs_own import Graph, in_tensorflow
 from exporter.formats._tfjs_published import WRITER, by_writer, write_graph
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
@@ -72,8 +74,10 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         needs += kernels.needs(gaps)
         layers = _layers_of(graph.weights, source.traced(name)) if source.keep_float else {}
         named = [s.name for s in signature.outputs] if options.get("outputs") == "named" else []
-        models[folder] = Model(_document(graph, signature, named), graph.weights, layers)
-        entries[name] = Entry(f"{folder}/model.json", name, NameMap.identity(signature))
+        names = key_names(signature)
+        rewrites += _renamed(names)
+        models[folder] = Model(_document(graph, signature, names, named), graph.weights, layers)
+        entries[name] = Entry(f"{folder}/model.json", name, names)
     if not entries:
         raise Refused(next(iter(unavailable.values())))
     files = write_models(directory, models, options, source.keep_float, source.metadata)
@@ -85,6 +89,14 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         needs=tuple(dict.fromkeys(needs)),
         quantization=files.quantization,
     )
+
+
+def _renamed(names: NameMap) -> list[str]:
+    return [
+        f"{name!r} is called {key!r}: JavaScript would put a key that is an integer before the others"
+        for name, key in (*names.inputs.items(), *names.outputs.items())
+        if key != name
+    ]
 
 
 def _with_layer(reason: str, source: Source, signature: str) -> str:
@@ -148,8 +160,11 @@ def _convert(frozen: Any, tables: Mapping[str, Any], signature: Signature) -> Gr
     return Graph(graph_def, initializer, inputs, outputs, weights, rewritten)
 
 
-def _document(graph: Graph, signature: Signature, named: Sequence[str]) -> dict[str, Any]:
-    """model.json without what `write_models` adds. `named` are keys by which `predict` returns the outputs, if any."""
+def _document(graph: Graph, signature: Signature, names: NameMap, named: Sequence[str]) -> dict[str, Any]:
+    """model.json without what `write_models` adds. `named` are keys by which `predict` returns the outputs, if any.
+
+    The signature's keys stand in the order of the source: `predict` takes and returns tensors in that of the file.
+    """
     import tensorflow as tf
     from google.protobuf.json_format import MessageToDict
 
@@ -158,8 +173,8 @@ def _document(graph: Graph, signature: Signature, named: Sequence[str]) -> dict[
         "generatedBy": tf.__version__,
         "convertedBy": CONVERTED_BY,
         "signature": {
-            "inputs": {s.name: _tensor_info(graph.inputs[s.name], s) for s in signature.inputs},
-            "outputs": {s.name: _tensor_info(graph.outputs[s.name], s) for s in signature.outputs},
+            "inputs": {names.inputs[s.name]: _tensor_info(graph.inputs[s.name], s) for s in signature.inputs},
+            "outputs": {names.outputs[s.name]: _tensor_info(graph.outputs[s.name], s) for s in signature.outputs},
         },
         "modelTopology": MessageToDict(graph.graph_def),
     }
@@ -191,7 +206,8 @@ def expected(
     if source.derived.get("tfjs-graph own", (None,))[0] != place:
         weights = read_weights_of(directory / entry.path)
         source.derived["tfjs-graph own"] = (place, in_tensorflow(converted(source, entry.key), weights, signature))
-    return {"own": feeding.run(signature, entry, inputs, source.derived["tfjs-graph own"][1])}
+    by_name = replace(entry, names=NameMap.identity(signature))
+    return {"own": feeding.run(signature, by_name, inputs, source.derived["tfjs-graph own"][1])}
 
 
 def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:

@@ -21,6 +21,7 @@ import numpy as np
 
 from exporter.formats import Format, Refused, Written
 from exporter.formats._quantization import need_float32
+from exporter.formats._tflite_order import in_order, reorder
 from exporter.formats._tflite_reshape import constant_reshapes
 from exporter.model import Entry, NameMap, Signature
 from exporter.selection import Traced
@@ -105,7 +106,7 @@ def convert(source: Source, configure: Configure) -> Converted:
     elif plain:
         converter = tf.lite.TFLiteConverter.from_saved_model(str(source.saved_model), signature_keys=plain)
         configure(converter, plain, {})
-        files["model.tflite"] = _converted(converter)
+        files["model.tflite"] = in_order(_converted(converter), signatures)
         for name in plain:
             entries[name] = Entry("model.tflite", name, NameMap.identity(signatures[name]))
     for name in looping:
@@ -167,7 +168,7 @@ def _from_frozen(
     frozen = source.frozen(signature.name, pinned or None, lower_control_flow=False)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen.function])
     configure(converter, [signature.name], pinned)
-    return add_signature(_converted(converter), signature.name, frozen.inputs, frozen.outputs)
+    return add_signature(_converted(converter), signature, frozen.inputs, frozen.outputs)
 
 
 def _converted(converter: Any) -> bytes:
@@ -195,11 +196,11 @@ def _converted(converter: Any) -> bytes:
         raise
 
 
-def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> bytes:
-    """Add a SignatureDef to a converted flatbuffer.
+def add_signature(model: bytes, signature: Signature, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> bytes:
+    """Add a SignatureDef to a converted flatbuffer, and put its inputs and outputs into the signature's order.
 
-    `inputs` and `outputs` map signature names to frozen tensor names, in the order of the function's own flattened
-    arguments and results sorted by name, which is the order the converter keeps.
+    `inputs` and `outputs` map signature names to frozen tensor names. The converter keeps the order of the
+    function's own flattened arguments and results, which is that of the sorted names.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
@@ -208,11 +209,12 @@ def add_signature(model: bytes, key: str, inputs: Mapping[str, str], outputs: Ma
     graph = parsed.subgraphs[0]
     _refuse_groups(schema, parsed, graph)
     definition = schema.SignatureDefT()
-    definition.signatureKey = key
+    definition.signatureKey = signature.name
     definition.subgraphIndex = 0
     definition.inputs = _tensor_maps(schema, graph, sorted(inputs), graph.inputs, inputs)
     definition.outputs = _tensor_maps(schema, graph, sorted(outputs), graph.outputs, outputs)
     parsed.signatureDefs = [definition]
+    reorder(parsed, {signature.name: signature})
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
 
 

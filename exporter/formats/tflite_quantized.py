@@ -208,7 +208,8 @@ def _quantized(
     files = {}
     for file, model in made.files.items():
         ranges = ranges_of(source, made, file) if precision.calibrated else None
-        files[file] = finish(quantize(model, recipe_of(precision, interface, kept[file]), ranges), interface)
+        quantized = quantize(model, recipe_of(precision, interface, kept[file]), ranges)
+        files[file] = finish(quantized, interface, source.signatures)
     return files
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from exporter import feeding, labelled, tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
-from exporter.formats.registry import family_of
+from exporter.formats.registry import family_of, is_positional
 from exporter.model import Artifact, Case, Cell, Entry, Json, Signature, TensorSpec
 from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.contract import find_broken_input
 from exporter.parity.environment import same_environment
+from exporter.parity.order import misplaced
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
@@ -228,6 +229,9 @@ class RuntimeSession:
         broken = find_broken_input(signature, entry, loaded, self._hello["casts"])
         if broken:
             return Failed("load", "contract", broken)
+        moved = misplaced(signature, entry.names, reply.value) if is_positional(artifact.recipe) else ""
+        if moved:
+            return Failed("load", "order", moved)
         return str(reply.value["handle"])
 
     def _run(self, cell: Cell, handle: str, signature_name: str) -> CellResult:

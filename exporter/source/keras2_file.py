@@ -113,6 +113,16 @@ def as_opened(call: NamedCall, names_file: Path, signature: str) -> NamedCall:
     return renamed(call, [s.name for s in opened.inputs], [s.name for s in opened.outputs])
 
 
+def in_opened_order(calls: Mapping[str, NamedCall], names_file: Path) -> dict[str, NamedCall]:
+    """Calls with the order of their inputs and outputs when the source was opened, under the same names."""
+    found = {}
+    for name, opened in json.loads(names_file.read_text()).items():
+        signature = Signature.from_json(opened)
+        specs = {s.name: calls[name].specs[s.name] for s in signature.inputs}
+        found[name] = replace(calls[name], specs=specs, outputs=tuple(s.name for s in signature.outputs))
+    return found
+
+
 def open_saved_model(path: Path, staging: Path, signature: str | None, custom: ModuleType | None) -> Source:
     """A source over a SavedModel; one that Keras 2 wrote is its Keras model as well, under the names it was saved with.
 

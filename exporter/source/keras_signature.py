@@ -164,7 +164,8 @@ def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> 
     structure = _structure(functional, "_inputs_struct", "_nested_inputs")
     if specs is not None:
         structure = dict(specs) if len(specs) > 1 else next(iter(specs.values()))
-        names = list(specs)
+        # a dictionary is flattened by sorted keys, in whatever order it was written
+        names = keras.tree.flatten({name: name for name in specs})
     elif structure is None:
         structure = _recorded_shapes(model)
         argument = next(iter(inspect.signature(model.call).parameters), "inputs")

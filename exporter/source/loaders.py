@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from exporter import reference
 from exporter.errors import SourceError
+from exporter.source.argument_order import signature_call
 from exporter.source.keras_file import check_classes, foreign_classes, keras_config, walk
 from exporter.source.keras_signature import keras_call, sanitize
 from exporter.source.source import NamedCall, Source, first_line
@@ -155,17 +156,8 @@ def from_saved_model(path: Path, staging: Path, signature: str | None) -> Source
             f"{path} has no signature {signature!r}{did_you_mean(signature, available)}",
             f"it has: {', '.join(available)}",
         )
-    calls = {n: _signature_call(loaded.signatures[n]) for n in ([signature] if signature else available)}
+    calls = {n: signature_call(loaded.signatures[n]) for n in ([signature] if signature else available)}
     return Source(calls=calls, trackables=(loaded,), variables=(), staging=staging)
-
-
-def _signature_call(function: Any) -> NamedCall:
-    specs = function.structured_input_signature[1]
-    return NamedCall(
-        {n: tf.TensorSpec(s.shape, s.dtype, name=n) for n, s in sorted(specs.items())},
-        tuple(sorted(function.structured_outputs)),
-        function,
-    )
 
 
 def from_module(module: Any, functions: Mapping[str, Any], staging: Path) -> Source:

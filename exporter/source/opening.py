@@ -16,7 +16,7 @@ from exporter.errors import InputsError, SourceError
 from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
-from exporter.source.keras2_file import as_opened, open_keras_file, open_saved_model
+from exporter.source.keras2_file import as_opened, in_opened_order, open_keras_file, open_saved_model
 from exporter.source.source import Source, first_line
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
@@ -171,7 +171,10 @@ def _staged(spec: Mapping[str, Any], staging: Path, code: Any) -> Source:
             return source
         except SourceError:
             pass
-    return loaders.from_saved_model(staging / "saved_model", staging, None)
+    source = loaders.from_saved_model(staging / "saved_model", staging, None)
+    # a SavedModel keeps no order
+    source.calls = in_opened_order(source.calls, source.names_file)
+    return source
 
 
 def _only(calls: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -14,15 +14,17 @@ from typing import Any
 from exporter import tensors
 from exporter.artifact_path import identify
 from exporter.errors import SourceError
-from exporter.model import Json
+from exporter.formats.registry import is_positional
+from exporter.model import Json, Recipe
 from exporter.parity.weights import as_tensors
 from exporter.tensors import Tensors
+from exporter.text import natural
 from exporter.workers.importing import import_tensorflow
 from exporter.workers.serve import Operation, find_operation, serve
 
 
 def inspect(path: Path) -> Json:
-    """Facts of one artifact or bundle.
+    """Facts of one artifact or bundle; inputs and outputs by position, where `positional` says that there is one.
 
     Raises:
         SourceError: the file is not what its name says.
@@ -31,7 +33,12 @@ def inspect(path: Path) -> Json:
         return _bundle(path)
     artifact = identify(path)
     size = sum(f.stat().st_size for f in artifact.path.rglob("*") if f.is_file()) if artifact.path.is_dir() else 0
-    base: Json = {"format": artifact.format, "bytes": size or artifact.path.stat().st_size, "signatures": []}
+    base: Json = {
+        "format": artifact.format,
+        "bytes": size or artifact.path.stat().st_size,
+        "signatures": [],
+        "positional": is_positional(Recipe(artifact.format)),
+    }
     try:
         return {**base, **_READERS[artifact.format](artifact.path)}
     except SourceError:
@@ -52,6 +59,7 @@ def _bundle(path: Path) -> Json:
         "format": "bundle",
         "bytes": sum(a.bytes for a in bundle.artifacts),
         "signatures": [s.to_json() for s in bundle.signatures],
+        "positional": True,
         "facts": {
             "source": bundle.source["text"],
             "artifacts": ", ".join(f"{k} ({v})" for k, v in states.items()),
@@ -86,8 +94,8 @@ def _tflite(path: Path) -> Json:
         signatures.append(
             {
                 "name": definition.signatureKey.decode(),
-                "inputs": [spec(graph, t) for t in definition.inputs or []],
-                "outputs": [spec(graph, t) for t in definition.outputs or []],
+                "inputs": [spec(graph, t) for t in _listed(definition.inputs, graph.inputs)],
+                "outputs": [spec(graph, t) for t in _listed(definition.outputs, graph.outputs)],
             }
         )
     ops = Counter(op_name(model.operatorCodes[o.opcodeIndex]) for g in model.subgraphs for o in g.operators or [])
@@ -116,6 +124,17 @@ def _tflite(path: Path) -> Json:
         "quantization": quantized,
         "facts": {"subgraphs": len(model.subgraphs), "description": (model.description or b"").decode()},
     }
+
+
+def _listed(entries: Any, places: Any) -> list[Any]:
+    """The tensors of a signature in the order of the subgraph's own list, by which callers by index go."""
+    left, ordered = list(entries or ()), []
+    for place in places:
+        found = next((entry for entry in left if int(entry.tensorIndex) == int(place)), None)
+        if found is not None:
+            ordered.append(found)
+            left.remove(found)
+    return [*ordered, *left]
 
 
 def _onnx(path: Path) -> Json:
@@ -176,8 +195,8 @@ def _saved_model(path: Path) -> Json:
         "signatures": [
             {
                 "name": name,
-                "inputs": [spec(n, t) for n, t in sorted(found.inputs.items())],
-                "outputs": [spec(n, t) for n, t in sorted(found.outputs.items())],
+                "inputs": [spec(n, found.inputs[n]) for n in sorted(found.inputs, key=natural)],
+                "outputs": [spec(n, found.outputs[n]) for n in sorted(found.outputs, key=natural)],
             }
             for name, found in sorted(meta.signature_def.items())
             if name != "__saved_model_init_op"
@@ -220,10 +239,13 @@ def _tfjs(path: Path) -> Json:
             "signatures": [_tfjs_layers_signature(config["config"])] if "input_layers" in config["config"] else [],
             "ops": dict(Counter(x["class_name"] for x in layers)),
         }
+    from exporter.formats._tfjs_order import as_javascript_lists
+
     signature = model.get("signature", {})
 
     def specs(side: str) -> list[Json]:
-        return [_tfjs_spec(name, info) for name, info in sorted(signature.get(side, {}).items())]
+        found = signature.get(side, {})
+        return [_tfjs_spec(name, found[name]) for name in as_javascript_lists(found)]
 
     return {
         "title": "TF.js graph model",

@@ -36,7 +36,10 @@ class RequestError(Exception):
 
 
 class Loaded(Protocol):
-    """One signature of one artifact, ready to run. Names are the artifact's own."""
+    """One signature of one artifact, ready to run.
+
+    Names are the artifact's own, `inputs` and `outputs` in the order of callers that feed and read by position.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

@@ -219,8 +219,12 @@ def _tflite_flip(model: Any, layer: int) -> None:
 
 
 def _tflite_swap(model: Any) -> None:
-    left, right = model.signatureDefs[0].outputs
-    left.tensorIndex, right.tensorIndex = right.tensorIndex, left.tensorIndex
+    left, right = (entry.tensorIndex for entry in model.signatureDefs[0].outputs)
+    other = {left: right, right: left}
+    for entry in model.signatureDefs[0].outputs:
+        entry.tensorIndex = other[entry.tensorIndex]
+    # by position as well: the order alone would give it away
+    model.subgraphs[0].outputs = [other[int(i)] for i in model.subgraphs[0].outputs]
 
 
 def _tflite_dtype(model: Any) -> None:

@@ -209,8 +209,8 @@ def test_a_case_of_another_size_than_the_pinned_one_is_unsupported(bundle: Bundl
 
 
 def test_names_are_the_signatures_whatever_the_artifact_calls_them(bundle: Bundle, tiny: ModuleType) -> None:
-    """Outputs in another order and under other names: the map decides, never the position."""
-    names = {"count": "count", "b": "square", "a": "double", "c": "inverse"}
+    """Outputs under other names: the map decides."""
+    names = {"b": "double", "a": "square", "c": "inverse", "count": "count"}
     outputs = tuple(replace(tiny.SIGNATURE.output(found), name=name) for name, found in names.items())
     signature = Signature("serve", (TensorSpec("given", "float32", (None, 3)),), outputs)
     cases = []
@@ -222,9 +222,22 @@ def test_names_are_the_signatures_whatever_the_artifact_calls_them(bundle: Bundl
     entry = Entry("model.fake", "serve", NameMap({"given": "x"}, names))
     renamed = replace(bundle, signatures=(signature,), artifacts=(tiny.artifact(entries={"serve": entry}),))
     assert all(isinstance(r.outcome, Passed) for r in run(renamed, runtime()).cells.values())
-    crossed = Entry("model.fake", "serve", NameMap({"given": "x"}, {**names, "a": "square", "b": "double"}))
+    crossed = Entry("model.fake", "serve", NameMap({"given": "x"}, {**names, "b": "square", "a": "double"}))
     wrong = replace(renamed, artifacts=(tiny.artifact(entries={"serve": crossed}),))
     assert not any(isinstance(r.outcome, Passed) for r in run(wrong, runtime()).cells.values())
+
+
+def test_another_order_of_outputs_is_a_failure_to_load(bundle: Bundle, tiny: ModuleType) -> None:
+    """Fed and read by name every number is right; by position a caller would read others."""
+    square_first = Signature(
+        "serve", tiny.SIGNATURE.inputs, tuple(sorted(tiny.SIGNATURE.outputs, key=lambda s: s.name))
+    )
+    moved = replace(bundle, signatures=(square_first,))
+    for found in run(moved, runtime()).cells.values():
+        assert isinstance(found.outcome, Failed)
+        assert (found.outcome.stage, found.outcome.code) == ("load", "order")
+        assert "gives double, square, inverse, count by position" in found.outcome.message
+        assert "the source count, double, inverse, square" in found.outcome.message
 
 
 def test_the_worker_never_sees_what_is_expected(bundle: Bundle, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@
  *   run(inputs: ReadonlyMap<string, Tensor>): Promise<Execution>,
  *   dispose(): void | Promise<void>,
  * }} Model
+ *   `inputs` and `outputs` stand in the order in which a caller without names feeds and reads the artifact
  * @typedef {{
  *   formats: readonly string[],
  *   dtypes: readonly string[],

@@ -10,6 +10,7 @@
  * @typedef {import('./runtime.mjs').Model} Model
  * @typedef {import('./runtime.mjs').Spec} Spec
  * @typedef {import('./tensor.mjs').Tensor} Tensor
+ * @typedef {import('./tfjs-artifact.mjs').SignatureEntry} SignatureEntry
  */
 import { TO_INT32 } from './casts.mjs';
 import { Unsupported, WorkerError, packageDirectory, requirePackage, timed, versionsOf } from './runtime.mjs';
@@ -99,8 +100,8 @@ async function loadGraph(tf, backend, path, json) {
     throw error;
   }
   // an input with a resource is a table that the model fills itself
-  const fed = Object.entries(inputs).filter(([, entry]) => entry.resourceId == null);
-  const read = Object.entries(outputs);
+  const fed = inPosition(inputs, model.inputs).filter(([, entry]) => entry.resourceId == null);
+  const read = inPosition(outputs, model.outputs);
   return {
     inputs: fed.map(([name, entry]) => ({ name, dtype: dtypeOf(entry.dtype), shape: shapeOf(entry) })),
     outputs: read.map(([name, entry]) => {
@@ -124,6 +125,25 @@ async function loadGraph(tf, backend, path, json) {
     },
     dispose: () => model.dispose(),
   };
+}
+
+/**
+ * The entries of a signature's side, in the order in which the loaded model takes or gives tensors without names.
+ * @param {Record<string, SignatureEntry>} entries
+ * @param {readonly {name: string}[]} nodes `inputs` or `outputs` of the model
+ * @returns {[string, SignatureEntry][]} what the model does not list comes last
+ */
+function inPosition(entries, nodes) {
+  const left = new Map(Object.entries(entries));
+  /** @type {[string, SignatureEntry][]} */
+  const ordered = [];
+  for (const { name } of nodes) {
+    const found = [...left].find(([, entry]) => entry.name.split(':')[0] === name);
+    if (found === undefined) continue;
+    ordered.push(found);
+    left.delete(found[0]);
+  }
+  return [...ordered, ...left];
 }
 
 /**

@@ -100,6 +100,25 @@ function readTensorMap(tables) {
   return map;
 }
 
+/**
+ * The names of a signature's side, in the order of the subgraph's own list: that of a caller who goes by index.
+ * @param {ReadonlyMap<string, number>} names of the signature -> tensors
+ * @param {readonly number[]} places the subgraph's inputs or outputs
+ * @returns {[string, number][]} two names of one tensor have two places
+ */
+export function inPosition(names, places) {
+  const left = new Map(names);
+  /** @type {[string, number][]} */
+  const ordered = [];
+  for (const place of places) {
+    const found = [...left].find(([, index]) => index === place);
+    if (found === undefined) continue;
+    ordered.push(found);
+    left.delete(found[0]);
+  }
+  return [...ordered, ...left];
+}
+
 /** One flatbuffers table: a start, and a vtable that says at which offset each field lies. */
 class Table {
   #bytes;

@@ -21,9 +21,10 @@ test('each signature of a file is found by its key, and fed and read by name', a
   const twice = (await worker.load(path, 'tflite', 'twice')).ok;
   const minus = (await worker.load(path, 'tflite', 'minus')).ok;
   assert.deepEqual(twice.inputs, [{ name: 'x', dtype: 'float32', shape: [null, 2] }]);
+  // by position, as the subgraph lists them; the signature has them the other way round
   assert.deepEqual(
     minus.inputs.map((/** @type {any} */ spec) => spec.name),
-    ['a', 'b'],
+    ['b', 'a'],
   );
   const [a, b] = [float32([2, 2], [9, 8, 7, 6]), float32([2, 2], [1, 2, 3, 4])];
   assert.deepEqual(values(await worker.run(minus.handle, { b, a }), 'difference'), [8, 6, 4, 2]);
@@ -35,8 +36,8 @@ test('each signature of a file is found by its key, and fed and read by name', a
 test('a dynamic batch takes any size, again and again, more sizes than are kept', async () => {
   const { handle, outputs } = (await worker.load(vector('models/rows.tflite'), 'tflite')).ok;
   assert.deepEqual(outputs, [
-    { name: 'total', dtype: 'float32', shape: [null] },
     { name: 'twice', dtype: 'float32', shape: [null, 4] },
+    { name: 'total', dtype: 'float32', shape: [null] },
   ]);
   for (const batch of [1, 3, 5, 2, 7, 64, 9, 3, 1]) {
     const x = Array.from({ length: 4 * batch }, (_, i) => i);
@@ -88,7 +89,7 @@ test('outputs that are inputs, and tensors with two names', async () => {
   const { handle, outputs } = (await worker.load(vector('models/same-tensors.tflite'), 'tflite')).ok;
   assert.deepEqual(
     outputs.map((/** @type {any} */ { name, shape }) => [name, shape]),
-    ['q', 'twice', 'sum', 'again', 'p', 'echo'].map((name) => [name, [null, 2]]),
+    ['q', 'sum', 'p', 'twice', 'echo', 'again'].map((name) => [name, [null, 2]]),
   );
   for (const batch of [1, 3, 2]) {
     const p = Array.from({ length: 2 * batch }, (_, i) => i + 1);

@@ -11,7 +11,7 @@ import { CompiledModel, startLiteRt } from '../litert.mjs';
 import { Unsupported, WorkerError, timed, versionsOf } from '../runtime.mjs';
 import { bytesOf, describe, fromBytes } from '../tensor.mjs';
 import { checkOutputs, concreteShapes, distinctOutputs, specialise } from '../tflite-shapes.mjs';
-import { readTflite } from '../tflite.mjs';
+import { inPosition, readTflite } from '../tflite.mjs';
 
 const KEPT = 4;
 
@@ -72,11 +72,11 @@ class TfliteModel {
     this.#signature = signature;
     this.#fedAs = new Map([...signature.inputs].map(([name, index]) => [index, name]));
     this.#readAs = new Map([...signature.outputs].reverse().map(([name, index]) => [index, name]));
-    const { tensors } = subgraphs[signature.subgraph];
+    const { tensors, inputs, outputs } = subgraphs[signature.subgraph];
     /** @param {[string, number]} entry */
     const toSpec = ([name, index]) => ({ name, dtype: tensors[index].dtype, shape: tensors[index].shape });
-    this.inputs = [...signature.inputs].map(toSpec);
-    this.outputs = [...signature.outputs].map(toSpec);
+    this.inputs = inPosition(signature.inputs, inputs).map(toSpec);
+    this.outputs = inPosition(signature.outputs, outputs).map(toSpec);
   }
 
   /**

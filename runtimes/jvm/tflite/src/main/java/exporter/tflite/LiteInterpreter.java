@@ -75,18 +75,18 @@ final class LiteInterpreter implements AutoCloseable {
   }
 
   /**
+   * The contract of a signature, its inputs and outputs by position.
+   *
    * @throws Unsupported a tensor has a type that no {@link exporter.core.DType} describes
    */
-  Signature signature(String key) {
+  Signature signature(String key, LiteFile.Order order) {
     Pointer runner = runner(key);
     List<TensorSpec> inputs = new ArrayList<>();
-    for (int i = 0; i < TfLite.TfLiteSignatureRunnerGetInputCount(runner); i++) {
-      String name = text(TfLite.TfLiteSignatureRunnerGetInputName(runner, i));
+    for (String name : order.inputs) {
       inputs.add(LiteTensor.spec(name, TfLite.TfLiteSignatureRunnerGetInputTensor(runner, utf8(name))));
     }
     List<TensorSpec> outputs = new ArrayList<>();
-    for (int i = 0; i < TfLite.TfLiteSignatureRunnerGetOutputCount(runner); i++) {
-      String name = text(TfLite.TfLiteSignatureRunnerGetOutputName(runner, i));
+    for (String name : order.outputs) {
       outputs.add(LiteTensor.spec(name, TfLite.TfLiteSignatureRunnerGetOutputTensor(runner, utf8(name))));
     }
     return new Signature(key, inputs, outputs);

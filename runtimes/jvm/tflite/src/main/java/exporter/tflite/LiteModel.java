@@ -6,6 +6,7 @@ import exporter.core.Model;
 import exporter.core.ModelException;
 import exporter.core.Signature;
 import exporter.core.Unsupported;
+import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Collections;
 import java.util.Deque;
@@ -30,20 +31,22 @@ final class LiteModel implements Model {
 
   /**
    * @param model closed by {@link #close}, or when this throws
+   * @param file what it was opened from
    * @throws Unsupported none of its signatures can be run here
    * @throws ModelException it has no signatures, or cannot be prepared
    */
-  LiteModel(Pointer model, int threads, String where) {
+  LiteModel(Pointer model, int threads, Path file) {
     this.model = model;
     this.threads = threads;
     try {
       LiteInterpreter first = new LiteInterpreter(model, threads);
       unused.add(first);
+      Map<String, LiteFile.Order> orders = LiteFile.orders(file);
       for (String key : first.keys()) {
-        describe(first, key);
+        describe(first, key, orders.get(key));
       }
       if (signatures.isEmpty()) {
-        throw nothingToRun(where);
+        throw nothingToRun(file.toString());
       }
     } catch (RuntimeException e) {
       close();
@@ -59,9 +62,9 @@ final class LiteModel implements Model {
         : new Unsupported(String.join("; ", unsupported.values()));
   }
 
-  private void describe(LiteInterpreter interpreter, String key) {
+  private void describe(LiteInterpreter interpreter, String key, LiteFile.Order order) {
     try {
-      Signature signature = interpreter.signature(key);
+      Signature signature = interpreter.signature(key, order);
       interpreter.checkOps(key);
       signatures.put(key, signature);
     } catch (Unsupported reason) {

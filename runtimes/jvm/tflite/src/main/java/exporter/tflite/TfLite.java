@@ -86,10 +86,6 @@ final class TfLite {
 
   static native void TfLiteSignatureRunnerDelete(Pointer runner);
 
-  static native long TfLiteSignatureRunnerGetInputCount(Pointer runner);
-
-  static native Pointer TfLiteSignatureRunnerGetInputName(Pointer runner, int index);
-
   static native Pointer TfLiteSignatureRunnerGetInputTensor(Pointer runner, byte[] name);
 
   static native int TfLiteSignatureRunnerResizeInputTensor(Pointer runner, byte[] name, int[] dims, int rank);
@@ -97,10 +93,6 @@ final class TfLite {
   static native int TfLiteSignatureRunnerAllocateTensors(Pointer runner);
 
   static native int TfLiteSignatureRunnerInvoke(Pointer runner);
-
-  static native long TfLiteSignatureRunnerGetOutputCount(Pointer runner);
-
-  static native Pointer TfLiteSignatureRunnerGetOutputName(Pointer runner, int index);
 
   static native Pointer TfLiteSignatureRunnerGetOutputTensor(Pointer runner, byte[] name);
 

@@ -63,7 +63,7 @@ public final class TfLiteEngine implements Engine {
       throw log.failure(
           "broken-artifact", artifact + " is no model that " + library() + " can open", "convert it again");
     }
-    return new LiteModel(model, options.threads(), artifact.toString());
+    return new LiteModel(model, options.threads(), artifact);
   }
 
   /** The bytes of a path, as the JVM itself gives them to the system. */

@@ -131,6 +131,8 @@ class TfLiteEngineTest {
   void signaturesByKeyAndTensorsByName() {
     try (Model model = open("models/two-signatures.tflite")) {
       assertEquals(Set.of("twice", "minus"), model.signatures().keySet());
+      // by position, as the second subgraph lists them; the signature has them the other way round
+      assertEquals(List.of("b", "a"), List.copyOf(model.signature("minus").inputs().keySet()));
       try (Call twice = model.newCall("twice", Map.of("x", new long[] {1, 2}));
           Call minus = model.newCall("minus", Map.of("a", new long[] {1, 2}, "b", new long[] {1, 2}))) {
         fill(twice, "x", 1, 2);
@@ -147,6 +149,8 @@ class TfLiteEngineTest {
   @Test
   void outputsThatAreInputsOrOneTensor() {
     try (Model model = open("models/same-tensors.tflite")) {
+      List<String> positions = List.of("q", "sum", "p", "twice", "echo", "again");
+      assertEquals(positions, List.copyOf(model.signature(KEY).outputs().keySet()));
       for (float start : new float[] {1, 10}) {
         try (Call call = model.newCall(KEY, Map.of("p", new long[] {1, 2}, "q", new long[] {1, 2}))) {
           fill(call, "p", start, start + 1);
