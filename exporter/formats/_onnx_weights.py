@@ -18,6 +18,7 @@ from exporter.formats._quantization import Weight, half
 from exporter.tensors import Array
 
 _QUANTIZED, _PACKED = "_quantized", "_Q4"
+FLOAT_COPY = "~float"  # of a weight that is stored as integers as well; `~` marks copies in files of weights
 _LAST_AXIS = {"MatMulInteger", "MatMul", "QLinearMatMul", "DynamicQuantizeLSTM"}
 
 
@@ -52,12 +53,14 @@ def weights(model: Any) -> dict[str, Weight]:
             scale, zero = (_array(named[base + end]) for end in ("_scales", "_zero_points"))
             found[base] = _nibbles(_array(tensor), scale, zero, consumers[name])
     for name, tensor in named.items():
-        if name in scales or name in found or name.endswith("_scale"):
+        if name in scales or name.endswith("_scale"):
             continue
+        # a quantizer leaves the float tensor beside the integers where another operation reads it
+        place = name + FLOAT_COPY if name in found else name
         if tensor.data_type == onnx.TensorProto.FLOAT:
-            found[name] = Weight("FLOAT", _array(tensor), None)
+            found[place] = Weight("FLOAT", _array(tensor), None)
         elif tensor.data_type == onnx.TensorProto.FLOAT16:
-            found[name] = half(_array(tensor))
+            found[place] = half(_array(tensor))
     return found
 
 
