@@ -355,6 +355,16 @@ def test_the_other_part_of_a_half_infinite_complex_number_is_compared() -> None:
     assert one(got, got, EXACT).code == ""
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [lambda odd: complex(odd, 1), lambda odd: complex(1, odd)], ids=["real", "imaginary"])
+def test_either_part_of_a_complex_number_that_is_not_finite_is_a_mismatch(odd: float, place: Any) -> None:
+    got, expected = np.array([place(odd)], np.complex64), np.array([place(1.0)], np.complex64)
+    unlimited = Tolerance(1e300, 1e300, "t")
+    assert one(got, expected, unlimited).code == "non-finite"
+    assert one(expected, got, unlimited).code == "non-finite"
+    assert one(got, got, EXACT).code == ""
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_every_float_dtype_at_rank_zero(dtype: str) -> None:
     kind = DTYPES[dtype][1]
