@@ -19,6 +19,7 @@ from exporter.outcome import CellResult, Failed, Mismatched, Passed
 from exporter.parity.plan import plan
 from exporter.parity.run import run_cells
 from exporter.parity.session import RunOptions
+from exporter.parity.weights import WeightCheck
 from exporter.protocol.crew import standing_crew
 from exporter.runtimes import Limits, Runtime
 
@@ -165,3 +166,15 @@ def test_noise_is_gated_where_the_inputs_are_data(
         found = run(replace(made, cases=alone), noisy)["trigger"].outcome
     assert isinstance(found, Mismatched)
     assert found.comparison.code == "quality"
+
+
+@pytest.mark.parametrize("problem", ["", "stored weight 0/kernel[3] is 1, the source has 2"])
+def test_a_damaged_weight_is_red_in_every_cell_of_its_artifact(bundle: Bundle, tiny: ModuleType, problem: str) -> None:
+    made, chosen = quantized(bundle, tiny, "tflite-float16", ("own",)), runtime()
+    check = {"tflite-float16": WeightCheck(1, 0.5, "0/kernel", problem)}
+    logs = bundle.root.parent / "logs"
+    done = run_cells(made, plan(made, [chosen]), {"good": chosen}, logs, RunOptions(), lambda _: None, check)
+    for result in done.cells.values():
+        assert isinstance(result.outcome, Passed if not problem else Mismatched)
+        assert result.outcome.comparison.code == ("weights" if problem else "")
+        assert result.outcome.comparison.problem == problem
