@@ -40,6 +40,17 @@ def test_every_channel_keeps_its_own_factor_and_offset(op: str) -> None:
     assert list(fused.attr["fused_ops"].list.s) == [b"BiasAdd", b"Relu"]
 
 
+def test_a_transposed_operand_is_not_fused() -> None:
+    """The wasm backend (4.22) then adds a wrong bias to every row but the first."""
+    kernel = np.arange(18, dtype=np.float32).reshape(6, 3)
+    spec = tf.TensorSpec((None, 3), name="x")
+    layer = tf.function(lambda x: tf.nn.relu(tf.matmul(x, kernel, transpose_b=True) + SHIFT), input_signature=[spec])
+    found = fuse(layer.get_concrete_function().graph.as_graph_def())
+    assert {"MatMul", "AddV2", "Relu"} <= {n.op for n in found.node}
+    straight = tf.function(lambda x: tf.nn.relu(tf.matmul(x, kernel.T.copy()) + SHIFT), input_signature=[spec])
+    assert "_FusedMatMul" in {n.op for n in fuse(straight.get_concrete_function().graph.as_graph_def()).node}
+
+
 def _run(graph_def: tf.compat.v1.GraphDef, x: np.ndarray) -> np.ndarray:
     (output,) = [n.name for n in graph_def.node if n.op == "Relu"]
     with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:

@@ -335,6 +335,7 @@ def test_s_is_the_rms_over_all_cases_and_not_of_the_case_at_hand() -> None:
 
 def test_s_has_a_floor_and_ignores_what_is_not_finite() -> None:
     assert scales({"c": {"y": np.zeros(3, np.float32)}}) == {"y": SCALE_FLOOR}
+    assert scales({"c": {"y": np.full(3, 1e-6)}})["y"] == pytest.approx(1e-6)  # small is not floored
     assert scales({"c": {"y": np.zeros(0, np.float32)}}) == {"y": SCALE_FLOOR}
     assert scales({"c": {"y": np.array([np.nan, np.inf, 2.0])}})["y"] == 2.0
     assert scales({"c": {"y": np.array([3 + 4j], np.complex64)}})["y"] == 5.0
