@@ -13,7 +13,7 @@ JS_READY := $(JS)/node_modules/.package-lock.json
 # each part leaves its durations in build/junit, which tools/durations.py shows together
 PYTEST = $(BIN)/python -m pytest --junitxml=build/junit/$@.xml --durations=25 --durations-min=1
 
-.PHONY: help demo test lint unit parity cli formats installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid test-long upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli formats installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid test-long teeth upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -54,7 +54,10 @@ test-matrix: workers ## every quantized recipe in every runtime, every layer and
 	$(PYTEST) tests/parity tests/formats tests/cli tests/docs --ignore=tests/parity/grid -m matrix
 
 test-long: ## what .ci/run runs after `make test`, two parts at a time
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-spark-matrix test-grid test-matrix installed
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-spark-matrix test-grid test-matrix installed teeth
+
+teeth: setup ## whether the tests bite: recorded faults of the product, each caught by the test that is named for it
+	$(BIN)/python tools/teeth.py
 
 test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
 	$(PYTEST) tests/parity/grid
