@@ -40,6 +40,17 @@ def test_every_copy_of_a_weight_is_compared(damaged: int) -> None:
     assert f"{names[damaged]}[8] is" in found.problem
 
 
+def test_tensors_of_one_name_are_compared_each_with_its_own() -> None:
+    """The source has both, with values of their own, and so has the file."""
+    source = {"0/w": SOURCE["0/kernel"], "0/w~_duplicated_0": SOURCE["0/kernel"] * 2}
+    stored = {name: (values.copy(), None) for name, values in source.items()}
+    found = check_weights(source, as_tensors(stored))
+    assert (found.checked, found.problem) == (2, "")
+    for name in source:
+        damaged = {**stored, name: (stored[name][0] + 1, None)}
+        assert check_weights(source, as_tensors(damaged)).problem.startswith(f"stored weight {name}[")
+
+
 @pytest.mark.parametrize("change", ["one step", "a scale", "a float", "gone", "a size"])
 def test_damage_is_named(change: str) -> None:
     stored = quantized()
