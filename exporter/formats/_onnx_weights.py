@@ -81,8 +81,24 @@ def own_weights(float_model: Any, quantized: Any) -> Any:
         if name in stored:
             values = stored[name].values.reshape(tuple(tensor.dims))
             # a single number of a loop has no dimension, and must not get one
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name))
+            own = onnx.numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name)
+            if name + FLOAT_COPY in stored:
+                _add_beside(copy, quantized, own)
+            else:
+                tensor.CopyFrom(own)
     return copy
+
+
+def _add_beside(copy: Any, quantized: Any, own: Any) -> None:
+    """Add a weight beside the float tensor of its name, for all operations but those that read that in the file."""
+    name, own.name = own.name, own.name + "~stored"
+    in_floats = {node.name for graph in graphs(quantized.graph) for node in graph.node if name in node.input}
+    for graph in graphs(copy.graph):
+        for node in graph.node:
+            if node.name not in in_floats:
+                node.input[:] = [own.name if given == name else given for given in node.input]
+        if any(tensor.name == name for tensor in graph.initializer):
+            graph.initializer.append(own)
 
 
 def output_steps(model: Any) -> dict[str, float | None]:
