@@ -10,9 +10,10 @@ READY := $(VENV)/.ready
 JS := runtimes/js
 UPSTREAM := build/venv-upstream
 JS_READY := $(JS)/node_modules/.package-lock.json
-PYTEST := $(BIN)/python -m pytest
+# each part leaves its durations in build/junit, which tools/durations.py shows together
+PYTEST = $(BIN)/python -m pytest --junitxml=build/junit/$@.xml --durations=25 --durations-min=1
 
-.PHONY: help demo test lint unit parity cli formats installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
+.PHONY: help demo test lint unit parity cli formats installed js jvm spark spark-jar test-spark-matrix test-matrix test-grid test-long teeth upstream test-upstream upstream-page soak setup workers wheel bench bench-spark clean readme
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -37,20 +38,26 @@ jvm: workers ## the JVM modules' own tests
 
 # not by prerequisite: make would begin with the next part of the tests before it comes back to this one
 spark: workers ## the JVM modules' own tests, then the Spark library and its application on clusters of processes
-	$(BIN)/python tools/jvm.py mvn --quiet verify
+	$(BIN)/python tools/jvm.py verify
 	$(PYTEST) tests/spark/test_cluster.py -m "not matrix"
 
 spark-jar: workers ## build and check the one jar to submit: runtimes/jvm/dist/target/exporter-spark_*.jar
 	$(BIN)/python tools/spark.py jar
 
 test-spark-matrix: workers ## the whole library on a cluster, Spark 3.5, pip's newest, the one jar, workers built from the wheel
-	$(BIN)/python tools/jvm.py mvn --quiet -DskipTests verify
+	$(BIN)/python tools/jvm.py package
 	$(PYTEST) tests/spark/test_cluster.py -m matrix
 	$(BIN)/python tools/spark.py all
-	$(PYTEST) tests/wheel/test_build.py
+	$(PYTEST) tests/wheel/test_build.py --junitxml=build/junit/$@-wheel.xml
 
 test-matrix: workers ## every quantized recipe in every runtime, every layer and refusal of TF.js, all of Keras 2, damaged files
 	$(PYTEST) tests/parity tests/formats tests/cli tests/docs --ignore=tests/parity/grid -m matrix
+
+test-long: ## what .ci/run runs after `make test`, two parts at a time
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-spark-matrix test-grid test-matrix installed teeth
+
+teeth: setup ## whether the tests bite: recorded faults of the product, each caught by the test that is named for it
+	$(BIN)/python tools/teeth.py
 
 test-grid: setup ## every layer of Keras with its options, in every float format and the engines' runtimes
 	$(PYTEST) tests/parity/grid

@@ -18,6 +18,7 @@ from exporter.formats._quantization import Weight, half
 from exporter.tensors import Array
 
 _QUANTIZED, _PACKED = "_quantized", "_Q4"
+FLOAT_COPY = "~float"  # of a weight that is stored as integers as well; `~` marks copies in files of weights
 _LAST_AXIS = {"MatMulInteger", "MatMul", "QLinearMatMul", "DynamicQuantizeLSTM"}
 
 
@@ -52,12 +53,14 @@ def weights(model: Any) -> dict[str, Weight]:
             scale, zero = (_array(named[base + end]) for end in ("_scales", "_zero_points"))
             found[base] = _nibbles(_array(tensor), scale, zero, consumers[name])
     for name, tensor in named.items():
-        if name in scales or name in found or name.endswith("_scale"):
+        if name in scales or name.endswith("_scale"):
             continue
+        # a quantizer leaves the float tensor beside the integers where another operation reads it
+        place = name + FLOAT_COPY if name in found else name
         if tensor.data_type == onnx.TensorProto.FLOAT:
-            found[name] = Weight("FLOAT", _array(tensor), None)
+            found[place] = Weight("FLOAT", _array(tensor), None)
         elif tensor.data_type == onnx.TensorProto.FLOAT16:
-            found[name] = half(_array(tensor))
+            found[place] = half(_array(tensor))
     return found
 
 
@@ -78,8 +81,24 @@ def own_weights(float_model: Any, quantized: Any) -> Any:
         if name in stored:
             values = stored[name].values.reshape(tuple(tensor.dims))
             # a single number of a loop has no dimension, and must not get one
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name))
+            own = onnx.numpy_helper.from_array(np.asarray(values, np.float32, order="C"), name)
+            if name + FLOAT_COPY in stored:
+                _add_beside(copy, quantized, own)
+            else:
+                tensor.CopyFrom(own)
     return copy
+
+
+def _add_beside(copy: Any, quantized: Any, own: Any) -> None:
+    """Add a weight beside the float tensor of its name, for all operations but those that read that in the file."""
+    name, own.name = own.name, own.name + "~stored"
+    in_floats = {node.name for graph in graphs(quantized.graph) for node in graph.node if name in node.input}
+    for graph in graphs(copy.graph):
+        for node in graph.node:
+            if node.name not in in_floats:
+                node.input[:] = [own.name if given == name else given for given in node.input]
+        if any(tensor.name == name for tensor in graph.initializer):
+            graph.initializer.append(own)
 
 
 def output_steps(model: Any) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ the last axis). Four-bit values are packed two to a byte, the earlier one in the
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -65,9 +66,18 @@ def _read(model: bytes) -> Any:
 def weights(model: bytes) -> Mapping[Name, Weight]:
     """All constant tensors that stand for real numbers; not to be changed, the next caller gets the same."""
     parsed = _read(model)
-    return {
-        name: weight for name, tensor in _constants(parsed) if (weight := _weight(parsed, name[0], tensor)) is not None
-    }
+    found: dict[Name, Weight] = {}
+    for name, tensor in _constants(parsed):
+        weight = _weight(parsed, name[0], tensor)
+        if weight is not None:
+            found[_unused(name, found)] = weight
+    return found
+
+
+def _unused(name: Name, found: Mapping[Name, Weight]) -> Name:
+    """The name, as that of one more copy where another tensor of the subgraph has it, which nothing forbids."""
+    names = itertools.chain([name], ((name[0], f"{name[1]}_duplicated_{n}") for n in itertools.count()))
+    return next(candidate for candidate in names if candidate not in found)
 
 
 def with_weights(model: bytes, values: Mapping[Name, Array]) -> bytes:

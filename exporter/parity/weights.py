@@ -59,14 +59,15 @@ def check_weights(source: Tensors, stored: Tensors) -> WeightCheck:
             copies.setdefault(key.removesuffix(VALUES).partition("~")[0], []).append(key.removesuffix(VALUES))
     # a tensor that got another name, or that two subgraphs share now, is known by its values
     for name in source:
-        if name not in copies:
+        if name not in copies and name + VALUES not in stored:
             if any(_apart(stored, other, source[name]) <= HALF for other in copies):
                 checked += 1
             elif source[name].size > 1:
                 # a single number, such as the 6 of ReLU6, may have become a part of an operation
                 problems.append(f"{name} is not stored")
     for name in (copy for original in source for copy in copies.get(original, ())):
-        values, expected = stored[name + VALUES], source[name.partition("~")[0]]
+        # tensors of one name that the source has as well are no copies of each other
+        values, expected = stored[name + VALUES], source.get(name, source[name.partition("~")[0]])
         if values.size != expected.size:
             problems.append(f"{name} holds {values.size} values, expected {expected.size}")
             continue

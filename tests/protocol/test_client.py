@@ -224,6 +224,26 @@ def test_a_second_reply_that_comes_between_two_requests_is_a_protocol_failure(wo
     assert not client.alive
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"ok": {}}, "'elapsed_ns' is a required property"),
+        ({"ok": {"elapsed_ns": 1, "passed": True}}, "passed"),
+        ({"ok": {"elapsed_ns": 1}, "unsupported": {"reason": "why"}}, "against the schema"),
+        ({}, "against the schema"),
+    ],
+)
+def test_an_answer_against_the_schema_is_a_protocol_failure(
+    worker: Callable[[str], Client], answer: dict[str, object], words: str
+) -> None:
+    client = worker(f"send({{'id': read()['id'], **{answer!r}}})\nread()\n")
+    with pytest.raises(WorkerFailure) as caught:
+        client.request("run", 30, **RUN)
+    assert caught.value.stage == "protocol"
+    assert words in caught.value.message
+    assert not client.alive
+
+
 def test_a_half_record_at_the_end_is_a_crash_and_not_an_answer(worker: Callable[[str], Client]) -> None:
     found = failure(worker("""
         request = read()

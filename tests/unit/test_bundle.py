@@ -268,7 +268,20 @@ def test_there_is_a_complete_bundle_at_every_moment(bundle: Bundle, tiny: Module
     assert child.returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_a_bundle_is_replaced_in_one_step(bundle: Bundle, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two renames there would be no bundle, for too short a time to be seen by a reader in a test."""
+
+    def refuse(*paths: object) -> None:
+        pytest.fail(f"renamed {paths}, expected one exchange")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with building(bundle.root) as work:
+        tiny.write(work / "bundle")
+        publish(work / "bundle", bundle.root)
+    assert Bundle.load(bundle.root).cases == bundle.cases
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory", "names of ours"])
 def test_an_occupied_destination_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
     destination = tmp_path / "taken"
     if kind == "file":
@@ -276,6 +289,9 @@ def test_an_occupied_destination_is_refused_and_left_alone(tmp_path: Path, kind:
     elif kind == "link":
         (tmp_path / "target").mkdir()
         destination.symlink_to(tmp_path / "target")
+    elif kind == "names of ours":
+        (destination / "logs").mkdir(parents=True)
+        (destination / "logs" / "mine.txt").write_text("mine")
     else:
         destination.mkdir()
         (destination / "thesis.tex").write_text("mine")

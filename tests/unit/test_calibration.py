@@ -96,8 +96,11 @@ def test_what_artifacts_are_judged_by_is_gathered_from_all_cases() -> None:
 
 
 def test_zeros_of_both_signs_are_one_row() -> None:
-    rows = {"image": images(200, 1)["image"] * np.where(np.arange(200) % 2, 0.0, -0.0).reshape(-1, 1, 1, 1)}
-    assert "identical-samples" in codes({"image": rows["image"].astype(np.float32)})
+    """Pairs of rows that differ in the sign of their zeros alone: a hundred rows among two hundred."""
+    rows = images(200, 1)["image"] * np.where(np.arange(200) % 2, 0.0, -0.0).reshape(-1, 1, 1, 1)
+    rows[:, 0, 0, 0] = 1 + np.arange(200) // 2
+    assert len({row.tobytes() for row in rows.astype(np.float32)}) == 200
+    assert "identical-samples" in codes({"image": rows.astype(np.float32)})
 
 
 def test_without_rows_to_judge_by_the_report_says_so() -> None:

@@ -55,6 +55,12 @@ def test_floats_become_the_artifacts_integers_and_back() -> None:
     assert back.tolist() == [0.0, 0.25, 32.0]
 
 
+def test_floats_become_the_nearest_integer_on_either_side_of_zero() -> None:
+    given = entry(interface={"x": Interface("int8", 0.5, 0)})
+    values = np.array([0.7, 1.3, -0.7, -1.2, 0.9], np.float32)  # 1.4, 2.6, -1.4, -2.4 and 1.8 steps
+    assert feeding.encoded(given, {"x": values})["x"].tolist() == [1, 3, -1, -2, 2]
+
+
 def test_a_wrong_dtype_is_left_for_the_comparison() -> None:
     given = entry(interface={"y": Interface("int8", 0.25, 0)})
     outputs = {"y": np.array([1, 2], np.int16)}

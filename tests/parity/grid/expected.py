@@ -1,8 +1,9 @@
 """What the grid is expected to show: every cell that is not plainly exact, with its words.
 
 `expected.json` holds what formats refuse or rewrite and what a runtime cannot carry: format -> kind -> words -> rows.
-tools/support.py writes it from a run. `known.toml` holds what is wrong or fails; it is written by hand, each entry with
-the reason why it cannot be helped, so that no run makes such a cell expected.
+tools/support.py writes it from a run, but for a cell that was carried before and that `falls.toml` does not name with
+the reason. `known.toml` holds what is wrong or fails; it is written by hand, each entry with the reason why it cannot
+be helped, so that no run makes such a cell expected.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 HERE = Path(__file__).parent
 EXPECTED = HERE / "expected.json"
 KNOWN = HERE / "known.toml"
+FALLS = HERE / "falls.toml"
+CARRIED = ("exact", "rewritten")  # the model is in the format; anything else is a fall from there
 BY_HAND = ("wrong", "failed", "not-run")
 _SEPARATOR = " @ "  # between words and the runtimes they are true of
 
@@ -41,6 +44,44 @@ class Known:
 
 def known() -> tuple[Known, ...]:
     return tuple(Known(**entry) for entry in tomllib.loads(KNOWN.read_text()).get("known", ()))
+
+
+@dataclass(frozen=True)
+class Fall:
+    """Cells that may stop to be carried: `rows` and `format` are shell patterns."""
+
+    rows: str
+    format: str
+    why: str
+
+    def fits(self, row: str, format_name: str) -> bool:
+        return fnmatch.fnmatchcase(row, self.rows) and fnmatch.fnmatchcase(format_name, self.format)
+
+
+def falls() -> tuple[Fall, ...]:
+    return tuple(Fall(**entry) for entry in tomllib.loads(FALLS.read_text()).get("fall", ()))
+
+
+def accepted(found: Found, before: Found, allowed: Iterable[Fall]) -> tuple[dict[str, dict[str, Words]], list[str]]:
+    """What may be expected from now on, and one line for each fall that is not among those `allowed`.
+
+    A fall is a cell that was exact or rewritten and is refused or unsupported now; one that is not allowed stays what
+    it was, so that it is red until it is decided.
+    """
+    listed = tuple(allowed)
+    kept: dict[str, dict[str, Words]] = {}
+    fallen = []
+    for row, formats in found.items():
+        kept[row] = {}
+        for format_name, now in formats.items():
+            was = before.get(row, {}).get(format_name, now)
+            fell = was[0] in CARRIED and now[0] not in (*CARRIED, *BY_HAND)
+            if fell and not any(fall.fits(row, format_name) for fall in listed):
+                fallen.append(f"{row} {format_name}: was {was[0]}, and is {now[0]}: {now[1]}")
+                kept[row][format_name] = was
+            else:
+                kept[row][format_name] = now
+    return kept, fallen
 
 
 def words_of(outcome: Any) -> Words:

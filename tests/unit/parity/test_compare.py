@@ -335,6 +335,7 @@ def test_s_is_the_rms_over_all_cases_and_not_of_the_case_at_hand() -> None:
 
 def test_s_has_a_floor_and_ignores_what_is_not_finite() -> None:
     assert scales({"c": {"y": np.zeros(3, np.float32)}}) == {"y": SCALE_FLOOR}
+    assert scales({"c": {"y": np.full(3, 1e-6)}})["y"] == pytest.approx(1e-6)  # small is not floored
     assert scales({"c": {"y": np.zeros(0, np.float32)}}) == {"y": SCALE_FLOOR}
     assert scales({"c": {"y": np.array([np.nan, np.inf, 2.0])}})["y"] == 2.0
     assert scales({"c": {"y": np.array([3 + 4j], np.complex64)}})["y"] == 5.0
@@ -352,6 +353,16 @@ def test_huge_float64_values_do_not_make_the_bound_infinite() -> None:
 def test_the_other_part_of_a_half_infinite_complex_number_is_compared() -> None:
     got = np.array([complex(math.inf, 1)], np.complex64)
     assert one(got, np.array([complex(math.inf, 2)], np.complex64)).code == "values"
+    assert one(got, got, EXACT).code == ""
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [lambda odd: complex(odd, 1), lambda odd: complex(1, odd)], ids=["real", "imaginary"])
+def test_either_part_of_a_complex_number_that_is_not_finite_is_a_mismatch(odd: float, place: Any) -> None:
+    got, expected = np.array([place(odd)], np.complex64), np.array([place(1.0)], np.complex64)
+    unlimited = Tolerance(1e300, 1e300, "t")
+    assert one(got, expected, unlimited).code == "non-finite"
+    assert one(expected, got, unlimited).code == "non-finite"
     assert one(got, got, EXACT).code == ""
 
 

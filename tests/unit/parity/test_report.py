@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from exporter.bundle import Bundle
+from exporter.cli._output import print_verdict
 from exporter.errors import ExporterError
 from exporter.model import Artifact, Cell, Evaluation, Recipe, Task
 from exporter.outcome import (
@@ -26,6 +27,8 @@ from exporter.outcome import (
     Score,
     Unsupported,
 )
+from exporter.parity.compare import HISTOGRAM_DECADES
+from exporter.parity.html import render
 from exporter.parity.report import Report, VerdictError, finite, rows, summary_line
 from exporter.parity.scores import evaluation_sentence, score_columns
 
@@ -188,6 +191,21 @@ def test_json_has_one_row_per_planned_cell_and_no_non_finite_literal(bundle: Bun
     assert sum(data["summary"][n] for n in OUTCOME_NAMES.values()) == 5
 
 
+def test_json_has_every_figure_as_it_was_measured(bundle: Bundle) -> None:
+    """Not one of them divided, rounded, or in the place of another."""
+    measured = figures(
+        0.75, max_abs=0.11, max_rel=0.012, sqnr_db=41.5, cosine=0.875, top1=0.625, top1_rows=8, allowed="rtol 0.5",
+        worst_index=(3, 1), worst_got=1.25, worst_expected=1.5, elements=24, histogram=(4, 20), noise_db=33.5,
+        steps=2.5, kl=0.03, flip_margin=0.3, follows=0.95,
+    )  # fmt: skip
+    (data,) = report(bundle, {cell(): Passed(Comparison((measured,)))}).to_json()["cells"]
+    shown = data["outputs"]["y"]
+    hidden = {"name", "task", "gated"}
+    expected = {f.name: getattr(measured, f.name) for f in fields(measured) if f.name not in hidden}
+    as_lists = {key: list(value) if isinstance(value, tuple) else value for key, value in expected.items()}
+    assert {key: shown[key] for key in as_lists} == as_lists
+
+
 def test_a_refused_recipe_is_a_refused_artifact(bundle: Bundle) -> None:
     made = report(bundle, {cell(): UNSUPPORTED}, artifacts=(artifact("refused", reason="why"),))
     (row,) = made.to_json()["artifacts"]
@@ -210,6 +228,32 @@ def test_rows_show_the_worst_of_their_cells(bundle: Bundle) -> None:
     assert (first.status, first.needed, first.elapsed_ns) == ("mismatched", 3.0, 15)
     assert first.detail == ("b: y[0] is wrong", "c: crash: the worker was killed")
     assert (second.runtime, second.status, second.detail) == ("s", "passed", ())
+
+
+def spread(bundle: Bundle) -> Report:
+    """Three cells of one runtime whose figures differ; the worst stands neither first nor last."""
+    bins = (0,) * (2 + len(HISTOGRAM_DECADES))
+    found = (
+        figures(0.5, max_rel=0.001, sqnr_db=60.0, histogram=bins),
+        figures(0.75, max_rel=0.02, sqnr_db=34.0, histogram=bins),
+    )
+    cases = {cell("a"): found[:1], cell("b"): found[1:], cell("c"): found[:1]}
+    return report(bundle, {where: Passed(Comparison(outputs)) for where, outputs in cases.items()})
+
+
+def test_a_row_has_the_largest_error_and_the_smallest_ratio(bundle: Bundle) -> None:
+    (row,) = rows(spread(bundle))
+    assert (row.max_rel, row.needed, row.sqnr_db) == (0.02, 0.75, 34.0)
+
+
+def test_the_terminal_and_the_page_show_a_rows_own_figures(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    made = spread(bundle)
+    print_verdict(made, None)
+    (line,) = [line.split() for line in capsys.readouterr().out.splitlines() if "3/3" in line]
+    assert [line[line.index("3/3") + 1], line[line.index("3/3") + 2]] == ["2.0e-02", "0.75"]
+    facts = {"exporter": "0", "time": "", "platform": "", "cpu": {"name": ""}, "runtimes": {}}
+    page = render(replace(made, environment=facts))
+    assert '<td class="num">2.0e-02</td><td class="num">0.75</td>' in page
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,9 @@ def test_no_row_is_stale() -> None:
 @pytest.mark.parametrize("same", [True, False])
 def test_every_cell_there_can_be_has_a_tolerance_that_can_fail(recipe: str, kind: str, same: bool) -> None:
     tolerance = row_for(recipe, kind, same_environment=same).tolerance
-    assert 0 <= tolerance.rtol <= 1e-3
-    assert 0 <= tolerance.atol <= 1e-3
+    # the sum of what two correct runtimes round in a deep network, see the head of the table: no row is wider
+    assert 0 <= tolerance.rtol <= 1e-4
+    assert 0 <= tolerance.atol <= 1e-4
 
 
 @pytest.mark.parametrize(("recipe", "kind"), COMBINATIONS)

@@ -27,6 +27,30 @@ def test_rounded_weights_pass() -> None:
     assert found.where == "0/kernel"
 
 
+@pytest.mark.parametrize("damaged", range(3))
+def test_every_copy_of_a_weight_is_compared(damaged: int) -> None:
+    """A tensor that a file holds several times is wrong if one of them is, whichever it is."""
+    values, steps = quantized()["0/kernel"]
+    names = ["0/kernel", "0/kernel~_duplicated_0", "0/kernel~float"]
+    stored = {name: (values.copy(), steps) for name in names}
+    assert check_weights(SOURCE, as_tensors(stored | {"0/bias": (SOURCE["0/bias"], None)})).checked == 4
+    assert steps is not None
+    stored[names[damaged]][0][1, 2] += 2 * steps[1, 2]
+    found = check_weights(SOURCE, as_tensors(stored | {"0/bias": (SOURCE["0/bias"], None)}))
+    assert f"{names[damaged]}[8] is" in found.problem
+
+
+def test_tensors_of_one_name_are_compared_each_with_its_own() -> None:
+    """The source has both, with values of their own, and so has the file."""
+    source = {"0/w": SOURCE["0/kernel"], "0/w~_duplicated_0": SOURCE["0/kernel"] * 2}
+    stored = {name: (values.copy(), None) for name, values in source.items()}
+    found = check_weights(source, as_tensors(stored))
+    assert (found.checked, found.problem) == (2, "")
+    for name in source:
+        damaged = {**stored, name: (stored[name][0] + 1, None)}
+        assert check_weights(source, as_tensors(damaged)).problem.startswith(f"stored weight {name}[")
+
+
 @pytest.mark.parametrize("change", ["one step", "a scale", "a float", "gone", "a size"])
 def test_damage_is_named(change: str) -> None:
     stored = quantized()
