@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.formats import Option, Refused, Writer, Written, parse_size
+from exporter.formats import _tfjs_calls as calls
 from exporter.formats._quantization import one_of
 from exporter.model import Entry, Json, NameMap, Signature
 from exporter.resources import root
@@ -140,6 +141,7 @@ def graph_written(
     """What the jobs of `graph_jobs` left. Raises as `write_graph`."""
     entries: dict[str, Entry] = {}
     unavailable: dict[str, str] = {}
+    needs: list[str] = []
     for (name, folder), answer in zip(_folders(signatures).items(), answers, strict=True):
         if answer:
             unavailable[name] = _rejected(answer)
@@ -147,9 +149,12 @@ def graph_written(
         else:
             document = json.loads((directory / folder / "model.json").read_text())
             entries[name] = Entry(f"{folder}/model.json", name, graph_names(document, signatures[name]))
+            ops = ((node["name"], node["op"]) for node in document["modelTopology"].get("node", []))
+            subject = f"signature {name!r}" if len(signatures) > 1 else ""
+            needs.append(calls.needs(ops, lambda node: (), subject))
     if not entries:
         raise Refused(next(iter(unavailable.values())))
-    return Written(entries, unavailable, versions=converter.versions)
+    return Written(entries, unavailable, versions=converter.versions, needs=tuple(filter(None, needs)))
 
 
 def write_layers(source: Source, directory: Path, options: Mapping[str, str]) -> Written:

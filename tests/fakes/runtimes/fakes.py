@@ -14,7 +14,7 @@ AT_RUN = (
     "correct", "noise", "ulp", "swap", "drop", "rename", "add", "dtype", "broadcast", "flat", "nan-for-zero",
     "infinity-for-nan", "empty", "claims-int64", "exit-0", "exit-3", "segfault", "twice", "wrong-id", "old-id",
     "not-json", "not-utf8", "not-an-object", "ok-and-error", "field-missing", "field-unknown", "huge-record",
-    "closes-pipe", "error-reply", "unsupported-reply", "no-file", "truncated-file",
+    "closes-pipe", "error-reply", "unsupported-reply", "no-file", "truncated-file", "other-call",
 )  # fmt: skip
 AT_START = ("never-starts", "another-runtime", "few-dtypes", "other-inputs", "exit-0-at-load", "error-at-load")
 SLOW = ("hang", "late")
