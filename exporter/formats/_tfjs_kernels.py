@@ -9,11 +9,12 @@ says so; `backends=wasm` refuses such a file instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from exporter.formats import Option, Refused
+from exporter.formats._tfjs_calls import outermost
 
 BACKENDS = ("cpu", "webgl", "wasm")
 MODULE = "exporter's wasm-kernels"
@@ -67,7 +68,7 @@ def gaps(graph_def: Any, layers_of: Callable[[str], Iterable[str]]) -> tuple[Gap
             backends.append("wasm")
         for backend in backends:
             found.setdefault((backend, node.op), set()).update(layers_of(node.name))
-    return tuple(Gap(backend, op, _outermost(layers)) for (backend, op), layers in sorted(found.items()))
+    return tuple(Gap(backend, op, outermost(layers)) for (backend, op), layers in sorted(found.items()))
 
 
 def op_of_layer(kind: str, config: Mapping[str, Any], shape: Sequence[int | None]) -> str:
@@ -89,10 +90,6 @@ def _skips(config: Mapping[str, Any], sizes: Sequence[int | None]) -> bool:
 
 def _each(value: Any, count: int) -> Sequence[int]:
     return (value if len(value) == count else [*value] * count) if isinstance(value, Sequence) else [value] * count
-
-
-def _outermost(layers: Collection[str]) -> tuple[str, ...]:
-    return tuple(sorted(a for a in layers if not any(a.startswith(f"{b}/") for b in layers)))
 
 
 def needs(found: Sequence[Gap]) -> tuple[str, ...]:

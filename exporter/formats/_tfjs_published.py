@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.formats import Option, Refused, Writer, Written, parse_size
+from exporter.formats import _tfjs_calls as calls
 from exporter.formats._quantization import one_of
 from exporter.model import Entry, Json, NameMap, Signature
 from exporter.resources import root
@@ -142,6 +143,7 @@ def graph_written(
     entries: dict[str, Entry] = {}
     unavailable: dict[str, str] = {}
     rewrites: tuple[str, ...] = ()
+    needs: list[str] = []
     for (name, folder), answer in zip(_folders(signatures).items(), answers, strict=True):
         if answer:
             unavailable[name] = _rejected(answer)
@@ -154,9 +156,12 @@ def graph_written(
             if in_order(document, names):
                 path.write_text(json.dumps(document))
                 rewrites = (_REORDERED,)
+            ops = ((node["name"], node["op"]) for node in document["modelTopology"].get("node", []))
+            subject = f"signature {name!r}" if len(signatures) > 1 else ""
+            needs.append(calls.needs(ops, lambda node: (), subject))
     if not entries:
         raise Refused(next(iter(unavailable.values())))
-    return Written(entries, unavailable, rewrites, converter.versions)
+    return Written(entries, unavailable, rewrites, converter.versions, needs=tuple(filter(None, needs)))
 
 
 def in_order(document: Json, names: NameMap) -> bool:

@@ -6,7 +6,7 @@ signature, so each signature gets a directory of its own.
 
 We write it ourselves because upstream's converter pins an old TensorFlow, and because Keras 3 models need three things
 it does not do: exact gelu and softsign lowered, control edges removed, and outputs named by the signature.
-Graph models with loops must be run by `executeAsync`.
+Which graphs `predict` throws on, so that only `executeAsync` runs them, is said before they are (`_tfjs_calls`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import feeding
 from exporter.formats import Format, Option, Refused, Written
+from exporter.formats import _tfjs_calls as calls
 from exporter.formats import _tfjs_graphdef as rewriting
 from exporter.formats import _tfjs_kernels as kernels
 from exporter.formats._quantization import one_of
@@ -72,6 +73,8 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
             continue
         rewrites += graph.rewrites
         needs += kernels.needs(gaps)
+        ops = ((node.name, node.op) for node in graph.graph_def.node)
+        needs.append(calls.needs(ops, _owners(source, name), _subject(source, name)))
         layers = _layers_of(graph.weights, source.traced(name)) if source.keep_float else {}
         named = [s.name for s in signature.outputs] if options.get("outputs") == "named" else []
         names = key_names(signature)
@@ -86,7 +89,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         unavailable,
         tuple(dict.fromkeys([*rewrites, *files.rewrites])),
         versions={"tensorflow": tf.__version__},
-        needs=tuple(dict.fromkeys(needs)),
+        needs=tuple(dict.fromkeys(filter(None, needs))),
         quantization=files.quantization,
     )
 
@@ -106,6 +109,10 @@ def _with_layer(reason: str, source: Source, signature: str) -> str:
     if not found or not layers:
         return reason
     return f"{found[0]} of layer {max(layers, key=len)!r}{reason[found.end() :]}"
+
+
+def _subject(source: Source, signature: str) -> str:
+    return f"signature {signature!r}" if len(source.signatures) > 1 else ""
 
 
 def _owners(source: Source, signature: str) -> Callable[[str], set[str]]:

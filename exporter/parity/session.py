@@ -66,6 +66,15 @@ class Reference:
         )
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """One answer: the outputs by the names of the signature, and which call of the runtime gave them, if it says so."""
+
+    outputs: Tensors
+    elapsed_ns: int
+    call: str
+
+
 def without_artifact(bundle: Bundle, cell: Cell) -> Outcome | None:
     """The outcome of a cell whose recipe wrote nothing for its signature, else None."""
     artifact = _artifact(bundle, cell)
@@ -256,19 +265,23 @@ class RuntimeSession:
             notes.append(f"run row by row: the artifact's batch is pinned to 1 ({len(feeds)} runs)")
         elapsed = 0
         parts: list[Tensors] = []
+        calls: list[str] = []
         for number, feed in enumerate(feeds):
             answer = self._run_once(handle, entry, feed, f"{cell.signature}-{cell.case}-{number}")
-            if not isinstance(answer, tuple):
+            if not isinstance(answer, _Ran):
                 return CellResult(cell, answer, elapsed, tuple(notes))
-            elapsed += answer[1]
-            parts.append(answer[0])
+            parts.append(answer.outputs)
+            elapsed += answer.elapsed_ns
+            calls.append(answer.call)
+        if "executeAsync" in calls:
+            notes.append("ran with executeAsync: the plain predict throws")
         try:
             got = feeding.decoded(entry, feeding.joined(parts))
         except ValueError as error:
             return CellResult(cell, Failed("compare", "rows", f"rows do not join: {error}"), elapsed, tuple(notes))
         return self._judge(cell, case, signature, artifact, got, elapsed, notes)
 
-    def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> tuple[Tensors, int] | Outcome:
+    def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> _Ran | Outcome:
         scratch = self._slot.scratch
         into, out = scratch / f"{stem}.in.safetensors", scratch / f"{stem}.out.safetensors"
         tensors.save(into, {entry.names.inputs[n]: a for n, a in feed.items()})
@@ -284,7 +297,8 @@ class RuntimeSession:
             into.unlink(missing_ok=True)
             out.unlink(missing_ok=True)
         back = {artifact_name: name for name, artifact_name in entry.names.outputs.items()}
-        return {back.get(n, n): a for n, a in raw.items()}, int(reply.value["elapsed_ns"])
+        outputs = {back.get(n, n): a for n, a in raw.items()}
+        return _Ran(outputs, int(reply.value["elapsed_ns"]), str(reply.value.get("call", "")))
 
     def _has_data(self, signature: str) -> bool:
         return any(case.real for case in self._bundle.cases if case.signature == signature)

@@ -150,6 +150,7 @@ BEHAVIOUR: dict[str, Callable[[Record], None]] = {
     "ok-and-error": lambda r: send({**r, "error": {"stage": "run", "code": "x", "message": "", "trace": ""}}),
     "field-missing": lambda r: send({"id": r["id"], "ok": {}}),
     "field-unknown": lambda r: send({"id": r["id"], "ok": {**r["ok"], "passed": True}}),
+    "other-call": lambda r: send({**r, "ok": {**r["ok"], "call": "executeAsync"}}),
     "huge-record": _huge,
     "closes-pipe": lambda r: (os.close(4), time.sleep(600)),  # type: ignore[dict-item,return-value]
     "error-reply": _error,

@@ -16,6 +16,7 @@ from keras import layers as L
 
 from exporter import resources
 from exporter.formats import Refused, tfjs_graph, tfjs_layers
+from exporter.formats._tfjs_calls import ASYNCHRONOUS
 from exporter.formats._tfjs_kernels import BACKENDS, LACKING
 from exporter.formats._tfjs_ops import KNOWN
 from exporter.formats.registry import resolved_options
@@ -69,6 +70,21 @@ def test_the_table_is_what_the_registries_say() -> None:
     for backend, own in kernels.items():
         missing = (anywhere - own) & KNOWN
         assert missing | {op for op, kernel in COMPOSED.items() if kernel in missing} == LACKING[backend]
+
+
+CATEGORIES = """
+const lists = ['control', 'dynamic', 'hash_table'].map((name) => (
+  import(`./node_modules/@tensorflow/tfjs-converter/dist/operations/op_list/${name}.js`)));
+Promise.all(lists).then((found) => (
+  console.log(JSON.stringify(found.flatMap(({ json }) => json.map((op) => op.tfOpName))))));
+"""
+
+
+def test_the_asynchronous_ops_are_those_of_the_package() -> None:
+    done = subprocess.run(
+        [node(), "-e", CATEGORIES], cwd=resources.js_sources(), capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) == ASYNCHRONOUS
 
 
 class Plain:

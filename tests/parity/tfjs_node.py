@@ -72,11 +72,16 @@ def loaded(client: Client, path: Path, format_name: str, key: str) -> Iterator[s
 
 
 def run(client: Client, handle: str, inputs: tensors.Tensors, directory: Path) -> tensors.Tensors:
+    return called(client, handle, inputs, directory)[0]
+
+
+def called(client: Client, handle: str, inputs: tensors.Tensors, directory: Path) -> tuple[tensors.Tensors, str]:
+    """The outputs, and which call of TF.js gave them (nothing for layers models)."""
     tensors.save(directory / "in", inputs)
     reply = client.request("run", 120, handle=handle, inputs=str(directory / "in"), outputs=str(directory / "out"))
     if not isinstance(reply, Ok):
         raise RunError(str(reply))
-    return tensors.load(directory / "out")
+    return tensors.load(directory / "out"), reply.value.get("call", "")
 
 
 def distance(found: tensors.Array, reference: tensors.Array) -> float:

@@ -34,6 +34,7 @@ ONE_CELL: dict[str, tuple[Any, ...]] = {
     "correct": (Passed,),
     "noise": (Passed,),
     "takes-anything": (Passed,),
+    "other-call": (Passed,),
     "ulp": (Mismatched, "values", r"square\[0, 1\] is "),
     "swap": (Mismatched, "values", r"is .* times the allowed bound"),
     "drop": (Mismatched, "names", r"^missing outputs: square$"),
@@ -138,6 +139,12 @@ def test_a_fault_costs_its_own_cell(report: Report, mode: str) -> None:
 def test_the_cells_around_a_fault_pass(report: Report, mode: str) -> None:
     for case in ("before", "after"):
         assert isinstance(found := outcome(report, mode, case), Passed), (case, found)
+
+
+def test_a_call_that_pages_do_not_make_is_noted(report: Report) -> None:
+    notes = {c: report.results[Cell("fake", "fake-other-call", "serve", c)].notes for c in CASES}
+    assert notes["trigger"] == ("ran with executeAsync: the plain predict throws",)
+    assert notes["before"] == ()
 
 
 @pytest.mark.parametrize("mode", EVERY_CELL)

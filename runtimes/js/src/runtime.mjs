@@ -8,7 +8,8 @@
  * @typedef {import('./tensor.mjs').Tensor} Tensor
  * @typedef {{name: string, dtype: string, shape: (number | null)[] | null}} Spec
  *   null: unknown rank; null entries: dynamic dimensions
- * @typedef {{outputs: Map<string, Tensor>, elapsedNs: number}} Execution
+ * @typedef {{outputs: Map<string, Tensor>, elapsedNs: number, call?: string}} Execution
+ *   `call`: which of several calls of the runtime it was, where callers must know
  * @typedef {{
  *   inputs: Spec[],
  *   outputs: Spec[],

@@ -100,14 +100,14 @@ export class Session {
     const inputs = new Map(
       model.inputs.map((spec) => [spec.name, this.#fit(spec, /** @type {Tensor} */ (fed.get(spec.name)))]),
     );
-    const { outputs, elapsedNs } = await model.run(inputs);
+    const { outputs, elapsedNs, call } = await model.run(inputs);
     sameNames(
       'output',
       model.outputs.map((spec) => spec.name),
       [...outputs.keys()],
     );
     writeFileSync(to, dumps(outputs));
-    return { elapsed_ns: elapsedNs };
+    return { elapsed_ns: elapsedNs, ...(call === undefined ? {} : { call }) };
   }
 
   /** @param {Record<string, unknown>} request */

@@ -14,6 +14,7 @@
  */
 import { TO_INT32 } from './casts.mjs';
 import { Unsupported, WorkerError, packageDirectory, requirePackage, timed, versionsOf } from './runtime.mjs';
+import { caller } from './tfjs-call.mjs';
 import { diskHandler, dtypeOf, readModelJson, shapeOf } from './tfjs-artifact.mjs';
 import { checkOps, explain } from './tfjs-preflight.mjs';
 import { installWasmKernels } from './wasm-kernels/index.mjs';
@@ -102,6 +103,7 @@ async function loadGraph(tf, backend, path, json) {
   // an input with a resource is a table that the model fills itself
   const fed = inPosition(inputs, model.inputs).filter(([, entry]) => entry.resourceId == null);
   const read = inPosition(outputs, model.outputs);
+  const call = caller(model);
   return {
     inputs: fed.map(([name, entry]) => ({ name, dtype: dtypeOf(entry.dtype), shape: shapeOf(entry) })),
     outputs: read.map(([name, entry]) => {
@@ -116,8 +118,7 @@ async function loadGraph(tf, backend, path, json) {
         read.map(([name]) => name),
         weightsOf(model),
         () =>
-          // always async: `predict` refuses every graph with a loop or a condition
-          model.executeAsync(
+          call(
             feeds,
             read.map(([, entry]) => entry.name),
           ),
@@ -166,7 +167,7 @@ async function loadLayers(tf, path, json) {
       // layers models are fed by position, in their own order
       const feeds = model.inputNames.map((name) => toTf(tf, need(values, name)));
       // unlike `predict`, this does not split the batch into 32s
-      return execute(tf, feeds, names, new Set(), async () => model.predictOnBatch(feeds));
+      return execute(tf, feeds, names, new Set(), async () => ({ results: [model.predictOnBatch(feeds)].flat() }));
     },
     dispose: () => void model.dispose(),
   };
@@ -178,18 +179,19 @@ async function loadLayers(tf, path, json) {
  * @param {Record<string, TfTensor> | TfTensor[]} feeds
  * @param {string[]} names
  * @param {ReadonlySet<number>} weights
- * @param {() => Promise<TfTensor | TfTensor[]>} run
+ * @param {() => Promise<{results: TfTensor[], call?: string}>} run
+ * @returns {Promise<import('./runtime.mjs').Execution>}
  */
 async function execute(tf, feeds, names, weights, run) {
   /** @type {TfTensor[]} */
   let results = [];
   try {
     const [answer, elapsedNs] = await timed(run);
-    results = [answer].flat();
+    results = answer.results;
     /** @type {Map<string, Tensor>} */
     const outputs = new Map();
     for (const [i, name] of names.entries()) outputs.set(name, await fromTf(name, results[i]));
-    return { outputs, elapsedNs };
+    return { outputs, elapsedNs, call: answer.call };
   } catch (error) {
     throw explain(error);
   } finally {

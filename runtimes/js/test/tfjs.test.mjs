@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { runtime as cpu } from '../src/runtimes/tfjs-node-cpu.mjs';
 import { runtime as wasm } from '../src/runtimes/tfjs-node-wasm.mjs';
 import { Unsupported } from '../src/runtime.mjs';
-import { float32, vector } from './harness.mjs';
+import { Worker, float32, vector } from './harness.mjs';
 import { byHand, fill } from './einsum.mjs';
 import { constant, graph, layersModel, writeTfjs } from './models.mjs';
 
@@ -37,6 +37,38 @@ const FEEDS = new Map([
   ['a_in', float32([1, 2], [1, 1])],
 ]);
 
+
+/** @param {string} name @param {string} op a function of one tensor */
+const unary = (name, op) => ({
+  signature: {
+    name,
+    inputArg: [{ name: 'a', type: 'DT_FLOAT' }],
+    outputArg: [{ name: 'b', type: 'DT_FLOAT' }],
+  },
+  nodeDef: [{ name: 'b', op, input: ['a'], attr: { T: { type: 'DT_FLOAT' } } }],
+  ret: { b: 'b:0' },
+});
+const NEGATED = graph({ x: [2] }, [['y', 'Neg', ['x']]], { y: ['y:0', [2]] });
+// TF.js takes the first number of whatever the condition is
+const CONDITION = graph(
+  { x: [2] },
+  [
+    ['positive', 'Relu', ['x']],
+    ['negative', 'Neg', ['x']],
+    ['y', 'If', ['positive', 'negative'], { then_branch: { func: { name: 'yes' } }, else_branch: { func: { name: 'no' } } }],
+  ],
+  { y: ['y:0', [2]] },
+  [unary('yes', 'Abs'), unary('no', 'Neg')],
+);
+const SIZED_BY_VALUES = graph(
+  { x: [2] },
+  [
+    ['positive', 'Relu', ['x']],
+    ['y', 'Where', ['positive']],
+  ],
+  { y: ['y:0', [null, 1], 'DT_INT64'] },
+);
+
 for (const [id, runtime] of Object.entries({ cpu, wasm })) {
   // one process, one TF.js: starting selects the backend, so the two take turns
   describe(id, () => {
@@ -65,6 +97,53 @@ for (const [id, runtime] of Object.entries({ cpu, wasm })) {
       }
       await model.dispose();
       assert.equal(tf.memory().numTensors, before);
+    });
+
+    test('a graph is called plainly, as a page calls it, and by executeAsync only where that throws', async () => {
+      const called = async (/** @type {string} */ path) => {
+        const model = await runtime.load(path, 'tfjs-graph', 'serving_default');
+        const found = [];
+        const left = [];
+        for (const x of [[1, -2], [3, 4], [-1, 0]]) {
+          const result = await model.run(new Map([['x_in', float32([2], x)]]));
+          found.push([result.call, ...values(result, 'y')]);
+          left.push(tf.memory().numTensors);
+        }
+        // the call that TF.js refuses may lose one tensor, once
+        assert.deepEqual(left.slice(1), [left[0], left[0]]);
+        await model.dispose();
+        return found;
+      };
+      assert.deepEqual(await called(writeTfjs(NEGATED)), [
+        ['execute', -1, 2],
+        ['execute', -3, -4],
+        ['execute', 1, -0],
+      ]);
+      assert.deepEqual(await called(writeTfjs(SIZED_BY_VALUES)), [
+        ['executeAsync', 0],
+        ['executeAsync', 0, 1],
+        ['executeAsync'],
+      ]);
+    });
+
+    test('the op that a refused call leaves running ends no worker', async () => {
+      const worker = new Worker([`tfjs-node-${id}`]);
+      await worker.hello(`tfjs-node-${id}`);
+      const { ok } = await worker.load(writeTfjs(CONDITION), 'tfjs-graph');
+      for (const again of [1, 2]) {
+        const { ok: ran, outputs } = await worker.run(ok.handle, { x_in: float32([2], [again, -2]) });
+        assert.equal(ran.call, 'executeAsync');
+        assert.deepEqual(outputs?.get('y'), float32([2], [again, 2]));
+      }
+      assert.equal(await worker.bye(), 0);
+    });
+
+    test('what a plain call throws for another reason is an error, not a reason for another call', async () => {
+      const nodes = /** @type {[string, string, string[], object?][]} */ ([['y', 'MatMul', ['x', 'x']]]);
+      const path = writeTfjs(graph({ x: [null, null] }, nodes, { y: ['y:0', [null, null]] }));
+      const model = await runtime.load(path, 'tfjs-graph', 'serving_default');
+      await assert.rejects(model.run(new Map([['x_in', float32([1, 3], [1, 2, 3])]])), /inner shapes/i);
+      await model.dispose();
     });
 
     test('a graph without nodes, whose output is its input', async () => {

@@ -15,7 +15,7 @@ AT_RUN = (
     "infinity-for-nan", "empty", "claims-int64", "exit-0", "exit-3", "segfault", "twice", "wrong-id", "old-id",
     "not-json", "not-utf8", "not-an-object", "ok-and-error", "field-missing", "field-unknown", "huge-record",
     "closes-pipe", "error-reply", "unsupported-reply", "no-file", "truncated-file",
-    "takes-anything",
+    "takes-anything", "other-call",
 )  # fmt: skip
 AT_START = (
     "never-starts", "another-runtime", "few-dtypes", "other-inputs", "takes-int", "takes-doubles", "takes-vectors",
