@@ -14,6 +14,7 @@ from typing import Any
 
 import exporter
 from exporter import feeding, labelled, tensors
+from exporter.asking import cause_of, numbered, rejected_rows
 from exporter.bundle import EXPECTED, Bundle, expected_path, labels_path, weights_path
 from exporter.calibration import Calibration, calibration, gathered
 from exporter.convert_options import ConvertOptions
@@ -90,10 +91,7 @@ class Converter:
         for signature in self.source.signatures:
             own = self._own(signature.name, file_inputs)
             facts = self.source.facts["ranges"].get(signature.name, {})
-            for made in make_cases(signature, own, facts, self._options.cases):
-                case = self._reference(signature, made)
-                if case is not None:
-                    out.append(case)
+            out += self._cases(signature, make_cases(signature, own, facts, self._options.cases))
         if not out:
             raise SourceError("no-cases", "no case could be made, so there would be nothing to compare")
         return out
@@ -111,7 +109,65 @@ class Converter:
         stored = self.source.facts["own"].get(signature)
         return tensors.load(stored) if stored else None
 
-    def _reference(self, signature: Signature, made: CaseInputs) -> Case | None:
+    def _cases(self, signature: Signature, made: Iterable[CaseInputs]) -> list[Case]:
+        """The cases that the source takes.
+
+        Raises:
+            SourceError: it rejects its own rows, or everything.
+        """
+        out, causes = [], []
+        for one in made:
+            try:
+                out.append(self._reference(signature, one))
+            except SourceError as error:
+                ended = isinstance(error.__cause__, WorkerFailure)
+                if error.code != "reference" and not (ended and one.optional):
+                    raise
+                cause = cause_of(error, signature.name)
+                if not one.optional and one.inputs:
+                    raise self._own_rows_fail(signature, one, cause) from error
+                if ended:
+                    self.source.drop_worker()  # a kernel that ends the process on a value that means nothing
+                causes.append(cause)
+                self.notes.append(
+                    f"case {one.name} of {signature.name} left out: it is {one.kind}, and the source itself fails on "
+                    f"it: {cause}"
+                )
+        if not out:
+            raise SourceError(
+                "no-cases",
+                f"the source itself fails on all inputs that were made up for signature {signature.name!r}: "
+                f"{'; '.join(dict.fromkeys(causes))}",
+                "give inputs that it takes with --inputs, bounds with --range, or choose another signature with "
+                "--signature",
+            )
+        return out
+
+    def _own_rows_fail(self, signature: Signature, made: CaseInputs, cause: str) -> SourceError:
+        """Which of its own rows the source rejects."""
+        where = "the inputs given" if self._options.inputs else "its own data"
+        which = ""
+        if signature.batched:
+            count = len(next(iter(made.inputs.values())))
+            rejected = rejected_rows(lambda rows: self._run(signature, rows), made.inputs)
+            if not rejected:
+                which = f"the first {count} rows together, and on none of them alone, of "
+            else:
+                which = "every row of " if len(rejected) == count else f"{numbered(rejected)} of "
+        return SourceError(
+            "own-rows",
+            f"the source itself fails on {which}{where} for signature {signature.name!r}: {cause}",
+            "give rows that it takes with --inputs",
+        )
+
+    def _run(self, signature: Signature, inputs: Tensors) -> Tensors:
+        """The source's outputs for inputs that are no case. Raises `SourceError` as `_reference`."""
+        paths = {side: self.source.staging / f"asked-{side}.safetensors" for side in ("inputs", "outputs")}
+        tensors.save(paths["inputs"], inputs)
+        self.source.ask("reference", signature=signature.name, **{side: str(path) for side, path in paths.items()})
+        return tensors.load(paths["outputs"])
+
+    def _reference(self, signature: Signature, made: CaseInputs) -> Case:
         relative = f"{signature.name}/{made.name}.safetensors"
         inputs, outputs = self.root / "cases" / relative, self.root / "references" / relative
         for path in (inputs, outputs):
@@ -122,12 +178,9 @@ class Converter:
             fields["most"] = labelled.BATCH
         try:
             self.source.ask("reference", **fields)
-        except SourceError as error:
-            if not made.optional or error.code != "reference":
-                raise
+        except SourceError:
             inputs.unlink()
-            self.notes.append(f"case {made.name} of {signature.name} left out: {error.message}")
-            return None
+            raise
         origin = "file" if self._options.inputs and made.origin == "data" else made.origin
         return Case(
             made.name, signature.name, f"cases/{relative}", f"references/{relative}", origin, self._options.cases.seed
@@ -155,7 +208,6 @@ class Converter:
                 f"evaluation: {len(numbers)} of {count} rows were drawn, the others left out; --eval-rows N takes more"
             )
         case = self._reference(signature, CaseInputs(labelled.CASE, labelled.taken(rows, numbers), labelled.CASE))
-        assert case is not None
         outputs = tensors.load(self.root / case.reference)
         tasks, fitting = labelled.tasks_for(outputs, labelled.taken(labels, numbers), asked, numbers)
         path = labels_path(signature.name)
@@ -213,7 +265,7 @@ class Converter:
                     name: array[: self._options.cases.samples] for name, array in measured.rows[signature.name].items()
                 }
                 case = self._reference(signature, CaseInputs("calibration", rows, "calibration"))
-                out += [case] if case is not None else []
+                out.append(case)
         return out
 
     def _calibration_rows(self) -> tuple[str, Mapping[str, Tensors]]:

@@ -111,7 +111,9 @@ class SourceSession:
         Raises:
             ExporterError: it failed; that is the end of the conversion.
         """
-        return self._local(op, fields) if self._local is not None else self._ask_worker(op, **fields)
+        if self._local is not None:
+            return self._local(op, fields)  # type: ignore[no-any-return]
+        return self.ask_apart(op, **fields) if self.signatures else self._ask_worker(op, **fields)
 
     def ask_apart(self, op: str, **fields: Any) -> Json:
         """One request to a worker, started from the staged files where there is none. Raises as `ask`."""

@@ -38,12 +38,21 @@ class CaseOptions:
 
 @dataclass(frozen=True)
 class CaseInputs:
-    """One case before its reference is known. `optional` cases are dropped, with a note, if the source rejects them."""
+    """One case before its reference is known.
+
+    `optional` ones are dropped, with a note, if the source rejects them: nobody said that the model takes made-up
+    values, or its own rows in a number that was made up.
+    """
 
     name: str
     inputs: Tensors
     origin: str
     optional: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "made up" if self.origin == "generated" else "own rows in a batch of another size"
 
 
 def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: CaseOptions) -> list[CaseInputs]:
@@ -60,31 +69,29 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     if not signature.inputs:
         return [CaseInputs("call", {}, "generated")]
     cases = []
+    if own is not None:
+        rows = min(len(next(iter(own.values()))), options.samples) if signature.batched else None
+        cases.append(CaseInputs("data", own if rows is None else _rows(own, range(rows)), "data"))
     if signature.batched:
-        if own is not None:
-            rows = min(len(next(iter(own.values()))), options.samples)
-            cases.append(CaseInputs("data", _rows(own, range(rows)), "data"))
         start = 0
         for size in options.batch_sizes:
             name = f"batch-{size}"
             if own is not None:
-                cases.append(CaseInputs(name, _rows(own, range(start, start + size)), "data"))
+                cases.append(CaseInputs(name, _rows(own, range(start, start + size)), "data", optional=True))
             else:
-                cases.append(CaseInputs(name, maker.random(name, size), "generated"))
+                cases.append(_made_up(name, maker.random(name, size)))
             start += size
-        cases.append(CaseInputs("zeros", maker.zeros(1), "generated"))
-        cases.append(CaseInputs("extremes", maker.extremes(2), "generated"))
-        if any(None in (s.shape or ())[1:] for s in signature.inputs):
-            inputs = maker.random("other-size", 2, grow=OTHER_SIZE_STEP)
-            cases.append(CaseInputs("other-size", inputs, "generated", optional=True))
-        return cases
-    if own is not None:
-        cases.append(CaseInputs("data", own, "data"))
-    else:
-        cases.append(CaseInputs("random", maker.random("random", 2), "generated"))
-    cases.append(CaseInputs("zeros", maker.zeros(1), "generated"))
-    cases.append(CaseInputs("extremes", maker.extremes(2), "generated"))
+    elif own is None:
+        cases.append(_made_up("random", maker.random("random", 2)))
+    cases.append(_made_up("zeros", maker.zeros(1)))
+    cases.append(_made_up("extremes", maker.extremes(2)))
+    if signature.batched and any(None in (s.shape or ())[1:] for s in signature.inputs):
+        cases.append(_made_up("other-size", maker.random("other-size", 2, grow=OTHER_SIZE_STEP)))
     return cases
+
+
+def _made_up(name: str, inputs: Tensors) -> CaseInputs:
+    return CaseInputs(name, inputs, "generated", optional=True)
 
 
 def check_ranges(signatures: Iterable[Signature], options: CaseOptions) -> None:

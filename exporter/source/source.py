@@ -8,7 +8,6 @@ worker that replaces a crashed one continues with the very same weights.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from exporter.source.keras_fixes import fixed_keras
 from exporter.source.scopes import Calls, graph_scopes, producers, recorded
 from exporter.source.trace import STATE_WRITES, FrozenGraph, freeze, graph_ops, named_function, signature_of
 from exporter.tensors import Tensors, as_strings
+from exporter.text import cause
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 
@@ -230,15 +230,8 @@ class Source:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says in one line: Keras' reason behind its "Exception encountered" line.
-
-    Without colours, and without addresses, which are others in each process.
-    """
-    lines = [re.sub(r"\x1b\[[0-9;]*m| at 0x[0-9a-f]+", "", line).strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        return f"{lines[0]} {lines[1]}"[:400]
-    return lines[0][:300] if lines else type(error).__name__
+    """What an exception says in one line: the cause behind what TensorFlow and Keras put before it."""
+    return cause(str(error)) or type(error).__name__
 
 
 def save_saved_model(source: Source, path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from exporter import tensors
 from exporter.errors import ExporterError
 from exporter.model import Json, TensorSpec
+from exporter.text import cause
 
 PROTOCOL = 1
 _DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -243,7 +244,9 @@ def error_reply(op: str, error: BaseException) -> Json:
 
 def _short(error: BaseException, text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return f"{type(error).__name__}: {(lines or [''])[0][:600]}"
+    # the first line of a runtime's own error says most, but for TensorFlow's, which only announces one
+    said = cause(text) if lines and lines[0].startswith("Graph execution error") else (lines or [""])[0][:600]
+    return f"{type(error).__name__}: {said}"
 
 
 def serve(handler: Handler) -> None:

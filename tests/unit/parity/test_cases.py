@@ -56,7 +56,7 @@ def test_batched_without_data() -> None:
         "extremes": 2,
     }
     assert {c.origin for c in made.values()} == {"generated"}
-    assert not any(c.optional for c in made.values())
+    assert all(c.optional for c in made.values())
 
 
 def test_batch_sizes_are_the_users() -> None:
@@ -72,6 +72,14 @@ def test_own_data_comes_first_and_says_so() -> None:
     assert np.array_equal(made["batch-1"].inputs["image"], own["image"][:1])
     assert np.array_equal(made["batch-2"].inputs["image"], own["image"][1:3])
     assert np.array_equal(made["batch-5"].inputs["image"], own["image"][3:8])
+
+
+def test_only_own_rows_as_they_were_given_can_veto() -> None:
+    own = {"image": np.zeros((3, 4, 4), np.float32)}
+    assert [n for n, c in cases(IMAGE, own).items() if not c.optional] == ["data"]
+    fixed = signature(("x", "float32", (2, 3)), out=(TensorSpec("y", "float32", ()),))
+    assert [n for n, c in cases(fixed, {"x": np.zeros((2, 3), np.float32)}).items() if not c.optional] == ["data"]
+    assert all(c.optional for c in cases(fixed).values())
 
 
 def test_short_own_data_wraps_around_and_keeps_rows_together() -> None:
