@@ -6,6 +6,7 @@ import errno
 import json
 import sys
 import textwrap
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,22 @@ def test_one_process_answers_for_the_runtime_that_hello_named(tmp_path: Path) ->
         assert tensors.load(tmp_path / "o")["y"].tolist() == [result]
 
 
+def test_what_one_runtime_has_open_ends_when_another_answers() -> None:
+    opened: list[weakref.ref[Double]] = []
+
+    def open_one(path: Path, format: str, key: str) -> Double:
+        made = Double()
+        opened.append(weakref.ref(made))
+        return made
+
+    first = RuntimeHandler("first", open_one, versions={}, formats=("f",), dtypes=("float32",))
+    hosted = Hosted({"first": first, "double": handler()})
+    hosted("load", {"artifact": ".", "format": "f", "signature": "s"})
+    assert opened[0]() is not None
+    hosted("hello", {"protocol": 1, "runtime": "double"})
+    assert opened[0]() is None
+
+
 def _runs(made: Hosted, handle: str, directory: Path) -> bool:
     try:
         made("run", {"handle": handle, "inputs": str(directory / "i"), "outputs": str(directory / "o")})
@@ -89,6 +106,29 @@ def test_feeding_other_names_is_an_error_that_lists_both(tmp_path: Path) -> None
     with pytest.raises(RequestError, match=r"expected \['x'\], found \['z'\]"):
         made("run", {"handle": handle, "inputs": str(tmp_path / "i"), "outputs": str(tmp_path / "o")})
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("array", "code"),
+    [
+        (np.array([1, 2], np.int32), "input-dtype"),
+        (np.array([[1, 2]], np.float32), "input-shape"),
+        (np.float32(1).reshape(()), "input-shape"),
+    ],
+)
+def test_feeding_another_dtype_or_shape_is_an_error(tmp_path: Path, array: np.ndarray, code: str) -> None:
+    """A dtype that the runtime has not at all is its limit; one that it has, and the artifact not, is a wrong feed."""
+    made = RuntimeHandler(
+        "double", lambda path, format, key: Double(), versions={}, formats=("f",), dtypes=("float32", "int32")
+    )
+    handle = made("load", {"artifact": ".", "format": "f", "signature": "s"})["handle"]
+    tensors.save(tmp_path / "i", {"x": array})
+    with pytest.raises(RequestError) as caught:
+        made("run", {"handle": handle, "inputs": str(tmp_path / "i"), "outputs": str(tmp_path / "o")})
+    assert caught.value.code == code
+    tensors.save(tmp_path / "i", {"x": array.astype(np.float64)})
+    with pytest.raises(Unsupported):
+        made("run", {"handle": handle, "inputs": str(tmp_path / "i"), "outputs": str(tmp_path / "o")})
 
 
 class Coded(Exception):
