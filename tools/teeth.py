@@ -261,6 +261,8 @@ def table(results: Sequence[Result]) -> str:
     laws, kinds = Counter(r.fault.law for r in results), Counter(r.fault.kind for r in results)
     lines.append("by law: " + ", ".join(f"{law}: {n}" for law, n in sorted(laws.items())))
     lines.append("by kind: " + ", ".join(f"{kind}: {n}" for kind, n in sorted(kinds.items())))
+    slowest = sorted(results, key=lambda r: -r.seconds)[:5]
+    lines.append("slowest: " + ", ".join(f"{r.seconds:.0f} s {r.fault.test.rpartition('::')[2]}" for r in slowest))
     return "\n".join(lines)
 
 

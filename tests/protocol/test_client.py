@@ -224,6 +224,18 @@ def test_a_second_reply_that_comes_between_two_requests_is_a_protocol_failure(wo
     assert not client.alive
 
 
+def test_a_record_without_an_end_is_not_waited_for(worker: Callable[[str], Client]) -> None:
+    client = worker("""
+        read()
+        for _ in range(40):
+            os.write(4, b"x" * 2**20)
+        time.sleep(600)
+    """)
+    found = failure(client, timeout=5)
+    assert found.stage == "protocol"
+    assert "a record of more than" in found.message
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
