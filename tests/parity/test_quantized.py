@@ -154,8 +154,13 @@ def _flip_tflite(model: Any) -> None:
 
 
 def _swap_tflite(model: Any) -> None:
-    left, right = model.signatureDefs[0].outputs
-    left.tensorIndex, right.tensorIndex = right.tensorIndex, left.tensorIndex
+    entries = model.signatureDefs[0].outputs
+    left, right = (entry.tensorIndex for entry in entries)
+    other = {left: right, right: left}
+    for entry in entries:
+        entry.tensorIndex = other[entry.tensorIndex]
+    # by position as well: the order alone would give it away
+    model.subgraphs[0].outputs = [other[int(i)] for i in model.subgraphs[0].outputs]
 
 
 def _change_onnx(path: Path, change: Callable[[Any], None]) -> None:
