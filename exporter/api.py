@@ -297,6 +297,7 @@ def compare_files(
     The gate is rtol 1e-4, atol 1e-5 of the RMS unless `overrides` says otherwise.
     """
     from exporter.parity.compare import compare, scales
+    from exporter.parity.slices import find_slicings
     from exporter.parity.tolerance import overridden
     from exporter.single import OUTPUT_KINDS, in_terms_of, read_outputs, run_single
     from exporter.tensors import Tensors, dtype_name
@@ -331,6 +332,7 @@ def compare_files(
         expected,
         scales({"only": expected}),
         lambda output: overridden(gate, overrides, output),
+        find_slicings({"only": expected}),
     )
 
 

@@ -41,6 +41,8 @@ class OutputComparison:
     `flip_margin` the largest margin (first minus second of the reference row) of a row whose argmax changed, `follows`
     the correlation of what varies from row to row with what varies in the reference, and `gated` says whether the
     quality counts: made-up inputs are outside of what was calibrated.
+    `slice` names the slices that the figures are of, where those of an output differ in scale: each part of alike scale
+    is judged by an S of its own, and these are the worst.
     `task` is set on labelled rows.
     `histogram` counts elements by decade of |a-b|/S: exact zeros, then <1e-9 … >=1.
     """
@@ -65,6 +67,7 @@ class OutputComparison:
     flip_margin: float | None = None
     follows: float | None = None
     gated: bool = True
+    slice: str = ""
     task: Score | None = None
 
 

@@ -18,8 +18,9 @@ from exporter.formats._tflite_layers import Operation
 from exporter.formats.tflite import Converted
 from exporter.model import Json
 from exporter.parity.compare import is_float
+from exporter.parity.slices import find_slicings
 from exporter.selection import Scopes
-from exporter.tensors import Tensors
+from exporter.tensors import Array, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,8 @@ def measure(
 
     Returns:
         {"noise", "bytes", "float_bytes", "layers": [{"layer", "noise", "bytes"}]}; noise is the mean square of the
-        error over that of the source's output, averaged over the outputs (0 without error); null where an output is
-        not finite.
+        error over that of the source's output, of the part with the most of it where slices differ in scale, averaged
+        over the outputs (0 without error); null where an output is not finite.
 
     Raises:
         Refused: a file cannot take the rows, or no output is a real number.
@@ -115,13 +116,20 @@ def _noise(
         model = files[entry.path]
         entry = replace(entry, interface=stored.interface(model, entry.key))
         outputs = feeding.run(source.signatures[name], entry, rows, _runner(model, entry.key))
+        slicings = find_slicings({"rows": expected[name]})
         for output, wanted in expected[name].items():
             if is_float(wanted) and wanted.size:
-                wide = wanted.astype(np.float64)
-                power = float(np.mean(wide**2)) or 1.0
-                shares.append(float(np.mean((outputs[output].astype(np.float64) - wide) ** 2)) / power)
+                mixed = [slicing for slicing in slicings[output] if slicing.mixed]
+                pairs = [(s.take(outputs[output], part), s.take(wanted, part)) for s in mixed for part in s.parts]
+                shares.append(max(_share(got, own) for got, own in pairs or [(outputs[output], wanted)]))
     noise = float(np.mean(shares))
     return noise if np.isfinite(noise) else None
+
+
+def _share(got: Array, wanted: Array) -> float:
+    """The mean square of the error over that of what is wanted."""
+    wide = wanted.astype(np.float64)
+    return float(np.mean((got.astype(np.float64) - wide) ** 2)) / (float(np.mean(wide**2)) or 1.0)
 
 
 def _runner(model: bytes, key: str) -> Callable[[Tensors], Tensors]:

@@ -1,7 +1,8 @@
 """Comparing outputs with their reference: names, dtype, shape, non-finite pattern, values; the first failure decides.
 
 A pure function in float64. The element gate is |a-b| <= atol*S + rtol*|b| with S the RMS of that output over all
-cases of its signature (floor 1e-7), so that one bound fits logits of 1e3 and probabilities of 1e-3 alike.
+cases of its signature (floor 1e-7), so that one bound fits logits of 1e3 and probabilities of 1e-3 alike. Slices of
+another scale than the rest have an S of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from exporter.model import Signature, TensorSpec, Tolerance
 from exporter.outcome import Comparison, OutputComparison
+from exporter.parity.slices import Slicing, Slicings, is_distribution, round_scale
 from exporter.tensors import DTYPES, Array, Tensors, as_strings, dtype_name
 
 SCALE_FLOOR = 1e-7
@@ -43,10 +45,15 @@ def compare(
     expected: Tensors,
     scale: Mapping[str, float],
     tolerance: Callable[[str], Tolerance],
+    slicings: Slicings | None = None,
 ) -> Comparison:
     """Compare one set of outputs.
 
-    `tolerance(output name)` gives the gate of each floating output; everything else must be equal.
+    `tolerance(output name)` gives the gate of each floating output; everything else must be equal. `scale` is the S of
+    each floating output, `slicings` (`exporter.parity.slices`) say which slices of it have an S of their own.
+
+    Raises:
+        KeyError: a floating output has no scale.
     """
     wanted = [s.name for s in signature.outputs]
     if set(got) != set(wanted):
@@ -75,7 +82,11 @@ def compare(
         if problem:
             return Comparison((), problem, "non-finite")
     results = tuple(
-        _values(s.name, got[s.name], expected[s.name], scale.get(s.name, 1.0), tolerance(s.name))
+        _values(
+            s.name, got[s.name], expected[s.name], scale[s.name], tolerance(s.name), (slicings or {}).get(s.name, ())
+        )
+        if is_float(expected[s.name])
+        else _exact(s.name, got[s.name], expected[s.name])
         for s in signature.outputs
     )
     bad = [r for r in results if not r.needed <= 1]
@@ -142,19 +153,20 @@ def number(value: Any) -> Any:
     return item
 
 
-def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tolerance) -> OutputComparison:
-    if not is_float(expected):
-        return _exact(name, got, expected)
+def _values(
+    name: str, got: Array, expected: Array, scale: float, tolerance: Tolerance, slicings: tuple[Slicing, ...]
+) -> OutputComparison:
+    own = round_scale(scale, slicings, SCALE_FLOOR)
     # the non-finite patterns are equal by now, so what is left are the finite parts
     a, b = _finite(got), _finite(expected)
     with np.errstate(all="ignore"):
         error = np.abs(a - b)
-        bound = tolerance.atol * scale + tolerance.rtol * np.abs(b)
+        bound = tolerance.atol * own + tolerance.rtol * np.abs(b)
         ratio = np.where(error == 0, 0.0, error / bound)
-        relative = np.asarray(error / scale)
+        relative = np.asarray(error / own)
     needed = float(ratio.max()) if ratio.size else 0.0
     worst = _index(ratio if needed > 0 else error)
-    rate, rows = _top1(a, b, bound) if np.isfinite(_widen(expected)).all() else (None, 0)
+    rate, rows = _top1(a, b, bound) if is_distribution(expected) else (None, 0)
     return OutputComparison(
         name=name,
         max_abs=float(error.max()) if error.size else 0.0,
@@ -170,6 +182,7 @@ def _values(name: str, got: Array, expected: Array, scale: float, tolerance: Tol
         worst_expected=number(expected[worst]) if got.size else None,
         elements=int(got.size),
         histogram=_histogram(relative.reshape(-1)),
+        slice=next((found.find(name, worst) for found in slicings if found.mixed and worst), ""),
     )
 
 
@@ -233,12 +246,10 @@ def _cosine(a: Array, b: Array) -> float:
 
 
 def _top1(got: Array, expected: Array, bound: Array) -> tuple[float | None, int]:
-    """Agreement of argmax over the last axis, over rows whose reference margin exceeds twice the allowed error.
+    """Agreement of argmax over rows (last axis) that are distributions, with a margin above twice the allowed error.
 
     The allowed error, not the one found: with the latter no row could ever disagree.
     """
-    if got.ndim < 2 or got.shape[-1] < 2 or got.dtype.kind == "c":
-        return None, 0
     a, b = got.reshape(-1, got.shape[-1]), expected.reshape(-1, got.shape[-1])
     ordered = np.sort(b, axis=1)
     with np.errstate(over="ignore"):

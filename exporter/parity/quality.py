@@ -1,7 +1,7 @@
 """Whether a quantized artifact is as good as its precision allows, and whether what it lost is the price or a bug.
 
 Rounding errors of quantization are noise, so the gates count its power: SQNR = 20 log10(S / RMS of the error), with S
-the RMS of the output over all cases. The rows are in `quality.toml`.
+the RMS of the output over all cases, or of each part of it whose scale is another. The rows are in `quality.toml`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fnmatch
 import functools
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 from exporter.model import Signature, Tolerance
 from exporter.outcome import Comparison, OutputComparison
 from exporter.parity.compare import compare, is_float
+from exporter.parity.slices import Slicing, Slicings, find_lost_slice, is_distribution, round_scale
 from exporter.tensors import Array, Tensors
 
 TABLE = Path(__file__).with_name("quality.toml")
@@ -104,6 +105,7 @@ class Measured:
         own: outputs of the float model with the artifact's weights.
         kernels: outputs of the reference kernels on the artifact; only of static recipes.
         steps: distance of neighbouring values by output; None where it is computed in float.
+        slicings: which slices of an output have a scale of their own.
     """
 
     of_data: bool
@@ -111,6 +113,7 @@ class Measured:
     own: Tensors | None = None
     kernels: Tensors | None = None
     steps: Mapping[str, float | None] = field(default_factory=dict)
+    slicings: Slicings = field(default_factory=dict)
 
 
 Problem = tuple[str, str]
@@ -156,10 +159,14 @@ def _judge_float(
 ) -> tuple[OutputComparison, list[Problem]]:
     name = found.name
     scale = measured.signal[name]
-    db = noise_db(got, expected, scale)
-    share, count, margin = agreement(got, expected)
+    slicings = measured.slicings.get(name, ())
+    parts = _parts(name, got, expected, scale, slicings)
+    shown, ours, theirs, signal = min(parts, key=lambda part: noise_db(part[1], part[2], part[3]))
+    db = noise_db(ours, theirs, signal)
+    share, count, margin = agreement(got, expected) if is_distribution(expected) else (None, 0, None)
     found = replace(
         found,
+        slice=shown if len(parts) > 1 else "",
         noise_db=db,
         kl=divergence(got, expected),
         top1=share if measured.of_data else None,
@@ -172,23 +179,32 @@ def _judge_float(
         found = replace(found, allowed=f"SQNR >= {quality.sqnr_db:g} dB", needed=10 ** ((quality.sqnr_db - db) / 20))
         if not db >= quality.sqnr_db:
             problems.append(
-                ("quality", f"{name}: {db:.1f} dB SQNR, expected at least {quality.sqnr_db:g} ({quality.why})")
+                ("quality", f"{shown}: {db:.1f} dB SQNR, expected at least {quality.sqnr_db:g} ({quality.why})")
             )
-        found = replace(found, follows=follows(got, expected))
+        lost = find_lost_slice(got, expected, slicings)
+        if lost is not None:
+            slicing, index, words = lost
+            found = replace(found, slice=slicing.name(name, [index]), needed=max(found.needed, 2.0))
+            problems.append(("quality", f"{slicing.name(name, [index])} {words}"))
+        followed = [(follows(part[1], part[2]), part[0], part[1]) for part in parts]
+        least = min(
+            (one for one in followed if one[0] is not None), default=(None, name, got), key=lambda one: one[0] or 0
+        )
+        found = replace(found, follows=least[0])
         if found.follows is not None and not found.follows >= FOLLOWS:
             found = replace(found, needed=max(found.needed, FOLLOWS / max(found.follows, 1e-3)))
             problems.append(
                 (
                     "quality",
-                    f"{name}: what varies from row to row has a correlation of {found.follows:.2g} with the source, "
-                    f"expected at least {FOLLOWS:g}: the output {_loses(got)}",
+                    f"{least[1]}: what varies from row to row has a correlation of {found.follows:.2g} with the "
+                    f"source, expected at least {FOLLOWS:g}: the output {_loses(least[2])}",
                 )
             )
     else:
         found = replace(found, allowed="SQNR not gated: made-up inputs", needed=0.0)
     # a static artifact cuts off what lies outside of the calibrated ranges, as made-up inputs may
     if measured.own is not None and (measured.of_data or measured.kernels is None):
-        problems += _own_problems(name, got, measured.own[name], scale, quality)
+        problems += _own_problems(name, got, measured.own[name], scale, quality, slicings)
     if measured.kernels is not None and quality.kernel_steps is not None:
         kernels = measured.kernels[name]
         apart = _steps_apart(got, kernels, measured.steps.get(name))
@@ -206,10 +222,26 @@ def _judge_float(
     return found, problems
 
 
-def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Quality) -> list[Problem]:
+def _parts(
+    name: str, got: Array, expected: Array, scale: float, slicings: Iterable[Slicing]
+) -> list[tuple[str, Array, Array, float]]:
+    """Name, values, reference and signal of each part of another scale; of the whole where there is one scale."""
+    found = [
+        (slicing.name(name, part.indices), slicing.take(got, part), slicing.take(expected, part), part.rms)
+        for slicing in slicings
+        if slicing.mixed
+        for part in slicing.parts
+    ]
+    return found or [(name, got, expected, scale)]
+
+
+def _own_problems(
+    name: str, got: Array, own: Array, scale: float, quality: Quality, slicings: tuple[Slicing, ...]
+) -> list[Problem]:
     """Why an output is not that of the float model with the artifact's own weights."""
     if quality.own_db is not None:
-        db = noise_db(got, own, scale)
+        parts = _parts(name, got, own, scale, slicings)
+        name, db = min(((part[0], noise_db(*part[1:])) for part in parts), key=lambda one: one[1])
         if not db >= quality.own_db:
             return [
                 (
@@ -222,7 +254,8 @@ def _own_problems(name: str, got: Array, own: Array, scale: float, quality: Qual
         a, b = got.astype(np.float64), own.astype(np.float64)
         counted = np.isfinite(a) | np.isfinite(b)
         # where both are zero, no bound is needed
-        bound = np.maximum(quality.own.atol * scale + quality.own.rtol * np.abs(b[counted]), np.finfo(float).tiny)
+        unit = np.broadcast_to(round_scale(scale, slicings, 0.0), b.shape)[counted]
+        bound = np.maximum(quality.own.atol * unit + quality.own.rtol * np.abs(b[counted]), np.finfo(float).tiny)
         needed = float((np.abs(a[counted] - b[counted]) / bound).max(initial=0.0))
         if not needed <= 1:
             return [

@@ -220,6 +220,7 @@ def output_json(output: OutputComparison) -> Json:
         "worst_expected": output.worst_expected,
         "elements": output.elements,
         "histogram": list(output.histogram),
+        "slice": output.slice,
         **{name: finite(value) for name, value in _extra(output).items() if value is not None},
         **({} if output.task is None else {"task": score_json(output.task)}),
     }

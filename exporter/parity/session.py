@@ -18,6 +18,7 @@ from exporter.parity.contract import find_broken_input
 from exporter.parity.environment import same_environment
 from exporter.parity.order import misplaced
 from exporter.parity.quality import Measured, judge, quality_of
+from exporter.parity.slices import Slicings, find_slicings
 from exporter.parity.tolerance import Overrides, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
 from exporter.protocol.client import NotSupported, Ok, RemoteError
@@ -49,11 +50,13 @@ class Reference:
         outputs: by signature and case.
         scale: RMS of each output over all cases of its signature, not below a floor.
         signal: the same without a floor: noise is judged by it, and small outputs have a small signal.
+        slicings: which slices of an output have a scale of their own.
     """
 
     outputs: Mapping[tuple[str, str], Tensors]
     scale: Mapping[str, Mapping[str, float]]
     signal: Mapping[str, Mapping[str, float]]
+    slicings: Mapping[str, Slicings]
 
     @staticmethod
     def of(bundle: Bundle) -> Reference:
@@ -63,6 +66,7 @@ class Reference:
             outputs,
             {name: scales(found) for name, found in by_signature.items()},
             {name: scales(found, floor=0.0) for name, found in by_signature.items()},
+            {name: find_slicings(found) for name, found in by_signature.items()},
         )
 
 
@@ -334,6 +338,7 @@ class RuntimeSession:
                     own=own,
                     kernels=kernels,
                     steps=artifact.quantization.get("steps", {}).get(signature.name, {}),
+                    slicings=self._reference.slicings[signature.name],
                 ),
             )
             check = self._weights.get(artifact.recipe.id)
@@ -353,6 +358,7 @@ class RuntimeSession:
             lambda output: overridden(
                 widened(row.tolerance, signature.output(output).dtype), self._options.overrides, output
             ),
+            self._reference.slicings[signature.name],
         )
         return CellResult(cell, self._outcome(case, got, comparison), elapsed, (*notes, *undone))
 
