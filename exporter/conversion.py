@@ -449,6 +449,7 @@ def write_bundle(
             "text": spec.text,
             "metrics": source.facts.get("metrics", {}),
             "stateful": source.facts.get("stateful", []),
+            "float64": source.facts.get("float64", {}),
             "seconds": source.facts.get("seconds", 0.0),
             "peak_bytes": source.peak_bytes,
             "calibration": measured.to_json() if measured else None,

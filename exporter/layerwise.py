@@ -23,16 +23,18 @@ from exporter.source_spec import SourceSpec
 class LayerSensitivity:
     """One layer kept float while everything else is quantized, against everything quantized.
 
+    Layers that only join numbers, from a concatenation to an output, are one row: one alone gains nothing.
+
     Attributes:
-        layer: its name, with those of the layers around it.
-        glob: what chooses it, and no other, for `keep_float`.
+        layer: its name, with those of the layers around it; of several, behind commas.
+        globs: what chooses it, and no other, for `keep_float`.
         sqnr_db: of the outputs, against the source's; infinite without noise.
         gain_db: how much better that is.
         bytes: how much larger the files are; may be negative.
     """
 
     layer: str
-    glob: str
+    globs: tuple[str, ...]
     sqnr_db: float
     gain_db: float
     bytes: int
@@ -46,7 +48,7 @@ class LayerSensitivity:
         numbers = {"sqnr_db": self.sqnr_db, "gain_db": self.gain_db, "db_per_kb": self.db_per_kb}
         return {
             "layer": self.layer,
-            "glob": self.glob,
+            "globs": list(self.globs),
             "bytes": self.bytes,
             **{name: _number(value) for name, value in numbers.items()},
         }
@@ -97,8 +99,8 @@ def rows_of(measured: Json, layers: Sequence[str]) -> tuple[LayerSensitivity, ..
     for row in measured["layers"]:
         sqnr = decibels(row["noise"])
         gain = 0.0 if sqnr == whole else sqnr - whole
-        glob = glob_of(row["layer"], layers)
-        rows.append(LayerSensitivity(row["layer"], glob, sqnr, gain, row["bytes"] - measured["bytes"]))
+        globs = tuple(glob_of(layer, layers) for layer in row["layers"])
+        rows.append(LayerSensitivity(", ".join(row["layers"]), globs, sqnr, gain, row["bytes"] - measured["bytes"]))
     return tuple(sorted(rows, key=lambda row: (-row.db_per_kb, row.layer)))
 
 
@@ -153,11 +155,11 @@ def sensitivity(
         measured["bytes"],
         measured["float_bytes"],
         rows,
-        _command(spec, recipe, options, rows[0].glob) if rows and rows[0].gain_db > 0 else "",
+        _command(spec, recipe, options, rows[0].globs) if rows and rows[0].gain_db > 0 else "",
     )
 
 
-def _command(spec: SourceSpec, recipe: Recipe, options: ConvertOptions, glob: str) -> str:
+def _command(spec: SourceSpec, recipe: Recipe, options: ConvertOptions, globs: Sequence[str]) -> str:
     given = {
         "--signature": options.signature,
         "--custom": options.custom,
@@ -166,4 +168,4 @@ def _command(spec: SourceSpec, recipe: Recipe, options: ConvertOptions, glob: st
     }
     words = ["exporter", "convert", spec.text, "--to", recipe.id]
     words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    return f"{shlex.join(words)} --keep-float '{glob}'"
+    return " ".join([shlex.join(words), *(f"--keep-float '{glob}'" for glob in globs)])

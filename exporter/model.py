@@ -219,7 +219,7 @@ class Artifact:
     `needs_code` is set when reloading needs the source's own classes. `rewrites` lists, in words, everything
     the writer changed on the way (lowered ops, pinned shapes, elided layers), `needs` what a runtime must have besides
     the file. `quantization` says of a quantized artifact who made it, the `steps` of its outputs by signature and name,
-    and the layers in `kept_float`.
+    the layers in `kept_float`, and those `joining` what an output is made of.
     """
 
     recipe: Recipe

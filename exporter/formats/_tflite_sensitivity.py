@@ -5,7 +5,7 @@ One float flatbuffer and one calibration serve all layers: quantizing again take
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +34,29 @@ def measure(
     source: Source,
     made: Converted,
     found: Mapping[str, list[Operation]],
-    quantized: Callable[[str | None], Quantized],
+    quantized: Callable[[Sequence[str]], Quantized],
     inputs: Mapping[str, Tensors],
 ) -> Json:
-    """Noise and size of everything quantized, and of that with one layer float, for each layer that has weights.
+    """Noise and size of everything quantized, and of that with some layers float.
+
+    Those are each layer that has weights, and together the layers that join what an output is made of.
 
     Args:
         made: the float flatbuffers.
         found: their operations, by file.
-        quantized: the files with one layer float, or none.
+        quantized: the files with these layers float.
         inputs: signature -> input -> rows to run.
 
     Returns:
-        {"noise", "bytes", "float_bytes", "layers": [{"layer", "noise", "bytes"}]}; noise is the mean square of the
+        {"noise", "bytes", "float_bytes", "layers": [{"layers", "noise", "bytes"}]}; noise is the mean square of the
         error over that of the source's output, of the part with the most of it where slices differ in scale, averaged
         over the outputs (0 without error); null where an output is not finite.
 
     Raises:
         Refused: a file cannot take the rows, or no output is a real number.
     """
+    from exporter.source.joining import find_joining_layers
+
     for name, rows in inputs.items():
         reason = feeding.refusal(source.signatures[name], made.entries[name], rows)
         if reason:
@@ -64,12 +68,13 @@ def measure(
     def facts(files: Quantized) -> Json:
         return {"noise": _noise(source, made, files, inputs, expected), "bytes": _bytes(files)}
 
-    every = quantized(None)
-    layers = list(weighted_layers(made, found, every))
+    every = quantized(())
+    joining = [tuple(layers) for outputs in find_joining_layers(source).values() for layers in outputs.values()]
+    groups = [*((layer,) for layer in weighted_layers(made, found, every)), *joining]
     return {
         **facts(every),
         "float_bytes": _bytes(made.files),
-        "layers": [{"layer": layer, **facts(quantized(layer))} for layer in layers],
+        "layers": [{"layers": list(layers), **facts(quantized(layers))} for layers in dict.fromkeys(groups)],
     }
 
 

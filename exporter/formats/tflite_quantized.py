@@ -92,9 +92,8 @@ def sensitivity(
     made = base(source, precision)
     found = {file: operations_of(made, file) for file in made.files}
 
-    def quantized(layer: str | None) -> dict[str, bytes]:
-        wanted = [] if layer is None else [layer]
-        kept = {file: keeping(one, wanted) for file, one in found.items()}
+    def quantized(layers: Sequence[str]) -> dict[str, bytes]:
+        kept = {file: keeping(one, list(layers)) for file, one in found.items()}
         return _quantized(source, precision, options.get("io", "float"), made, kept)
 
     return measure_layers(source, made, found, quantized, inputs)

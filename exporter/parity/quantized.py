@@ -168,13 +168,30 @@ def _blame(artifact: Artifact, own: Sequence[CellResult], report: Report) -> str
     if codes == {"quality"}:
         return (
             "all runtimes agree with the file: this is what the precision costs with this calibration"
-            f"{_suspicion(artifact, report)}"
+            f"{_suspicion(artifact, report)}{_way_out(artifact, own)}"
         )
     return f"no runtime computes what the file should give: what {maker} wrote is wrong, or every runtime is"
 
 
 def _is_calibrated(artifact: Artifact) -> bool:
     return format_named(artifact.recipe.format).calibrated
+
+
+def _way_out(artifact: Artifact, own: Sequence[CellResult]) -> str:
+    """What keeps numbers of different scales apart, where a part of an output is what is red."""
+    kept = set(artifact.quantization.get("kept_float", ()))
+    found: dict[str, None] = {}
+    for result in own:
+        if isinstance(result.outcome, Mismatched):
+            joining = artifact.quantization.get("joining", {}).get(result.cell.signature, {})
+            for output in result.outcome.comparison.outputs:
+                if output.slice and output.needed > 1:
+                    found.update(dict.fromkeys(joining.get(output.name, ())))
+    layers = [layer for layer in found if layer not in kept]
+    if not layers:
+        return ""
+    options = " ".join(f"--keep-float {layer}" for layer in found)
+    return f"; numbers of different scales share one scale of integers in {', '.join(layers)}: try {options}"
 
 
 def _suspicion(artifact: Artifact, report: Report) -> str:

@@ -11,7 +11,7 @@ from exporter import feeding, labelled, tensors
 from exporter.bundle import Bundle
 from exporter.errors import WorkerFailure
 from exporter.formats.registry import family_of, is_positional
-from exporter.model import Artifact, Case, Cell, Entry, Json, Signature, TensorSpec
+from exporter.model import Artifact, Case, Cell, Entry, Json, Signature, TensorSpec, Tolerance
 from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun, Outcome, Passed, Unsupported
 from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.contract import find_broken_input
@@ -19,7 +19,7 @@ from exporter.parity.environment import same_environment
 from exporter.parity.order import misplaced
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.slices import Slicings, find_slicings
-from exporter.parity.tolerance import Overrides, overridden, row_for, widened
+from exporter.parity.tolerance import Overrides, narrowed, overridden, row_for, widened
 from exporter.parity.weights import WeightCheck
 from exporter.protocol.client import NotSupported, Ok, RemoteError
 from exporter.protocol.crew import Crew
@@ -355,12 +355,16 @@ class RuntimeSession:
             got,
             self._reference.outputs[(case.signature, case.name)],
             self._reference.scale[signature.name],
-            lambda output: overridden(
-                widened(row.tolerance, signature.output(output).dtype), self._options.overrides, output
-            ),
+            lambda output: overridden(self._fit(row.tolerance, signature, output), self._options.overrides, output),
             self._reference.slicings[signature.name],
         )
         return CellResult(cell, self._outcome(case, got, comparison), elapsed, (*notes, *undone))
+
+    def _fit(self, tolerance: Tolerance, signature: Signature, output: str) -> Tolerance:
+        """The row's tolerance for the floats that an output is computed in."""
+        if output in self._bundle.source.get("float64", {}).get(signature.name, ()):
+            return narrowed(tolerance)
+        return widened(tolerance, signature.output(output).dtype)
 
     def _outcome(self, case: Case, got: Tensors, compared: Comparison) -> Outcome:
         judged = self._bundle.evaluation

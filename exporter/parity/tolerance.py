@@ -74,6 +74,15 @@ def widened(tolerance: Tolerance, dtype: str) -> Tolerance:
     return Tolerance(max(tolerance.rtol, least), max(tolerance.atol, least), why)
 
 
+_FLOAT64 = 2.0**-29  # the spacing of float64 over that of float32: as many roundings, each so much smaller
+
+
+def narrowed(tolerance: Tolerance) -> Tolerance:
+    """The tolerance of an output that is computed in float64 from end to end: that many times smaller."""
+    why = f"2^-29 of the bound of float32, as is its rounding: computed in float64; {tolerance.why}"
+    return Tolerance(tolerance.rtol * _FLOAT64, tolerance.atol * _FLOAT64, why)
+
+
 def overridden(tolerance: Tolerance, overrides: Overrides, output: str) -> Tolerance:
     """The tolerance of one output after the user's own values."""
     rtol = overrides.rtol.get(output, overrides.rtol.get(""))

@@ -17,6 +17,7 @@ from exporter.labelled import split_pair
 from exporter.model import Json
 from exporter.source import loaders
 from exporter.source.keras2_file import as_opened, in_opened_order, open_keras_file, open_saved_model
+from exporter.source.precision import find_float64_outputs
 from exporter.source.source import Source, first_line
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
@@ -83,6 +84,7 @@ def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
         "own": _as_files(source, own, staging, "own", OWN_ROWS),
         "ranges": {name: _ranges(source, name, own.get(name)) for name in source.calls},
         "needs_code": list(source.needs_code),
+        "float64": find_float64_outputs(source),
         "stateful": [name for name in source.calls if source.is_stateful(name)],
         "notes": list(source.notes),
     }

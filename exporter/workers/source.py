@@ -94,6 +94,11 @@ class SourceHandler:
             written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
         except Refused as refusal:
             raise Unsupported(str(refusal)) from refusal
+        quantization = dict(written.quantization)
+        if quantization:
+            from exporter.source.joining import find_joining_layers
+
+            quantization["joining"] = find_joining_layers(source)
         return {
             "entries": {k: e.to_json() for k, e in written.entries.items()},
             "unavailable": dict(written.unavailable),
@@ -101,7 +106,7 @@ class SourceHandler:
             "versions": dict(written.versions),
             "needs_code": list(written.needs_code),
             "needs": list(written.needs),
-            "quantization": dict(written.quantization),
+            "quantization": quantization,
         }
 
     def _op_sensitivity(self, request: Mapping[str, Any]) -> Json:

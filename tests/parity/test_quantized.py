@@ -329,8 +329,8 @@ def test_sensitivity_names_the_command_that_helps(convert: Callable[..., Bundle]
     best = found.layers[0]
     assert best.gain_db > 0
     assert found.command.endswith(
-        f"--to tflite-int8 --inputs {module}:own --calibration {module}:good --keep-float '{best.glob}'"
+        f"--to tflite-int8 --inputs {module}:own --calibration {module}:good --keep-float '{best.globs[0]}'"
     )
     assert found.bytes < found.bytes + best.bytes < found.float_bytes
-    bundle = convert("best", ["tflite-int8"], "good", verify=False, options={"keep_float": (best.glob,)})
+    bundle = convert("best", ["tflite-int8"], "good", verify=False, options={"keep_float": best.globs})
     assert bundle.artifacts[0].bytes == found.bytes + best.bytes

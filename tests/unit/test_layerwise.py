@@ -17,24 +17,26 @@ MEASURED = {
     "bytes": 10_000,
     "float_bytes": 40_000,
     "layers": [
-        {"layer": "large", "noise": 1e-4, "bytes": 30_000},
-        {"layer": "block/small", "noise": 5e-4, "bytes": 10_500},
-        {"layer": "worse", "noise": 2e-3, "bytes": 11_000},
-        {"layer": "smaller", "noise": 9e-4, "bytes": 9_900},
-        {"layer": "same", "noise": 1e-3, "bytes": 10_400},
+        {"layers": ["large"], "noise": 1e-4, "bytes": 30_000},
+        {"layers": ["block/small"], "noise": 5e-4, "bytes": 10_500},
+        {"layers": ["worse"], "noise": 2e-3, "bytes": 11_000},
+        {"layers": ["smaller"], "noise": 9e-4, "bytes": 9_900},
+        {"layers": ["join", "block/small"], "noise": 1e-5, "bytes": 10_100},
+        {"layers": ["same"], "noise": 1e-3, "bytes": 10_400},
     ],
 }
-NAMES = ["large", "block", "block/small", "worse", "smaller", "same"]
+NAMES = ["join", "large", "block", "block/small", "worse", "smaller", "same"]
 
 
 def test_rows_are_sorted_by_gain_for_each_byte() -> None:
     rows = rows_of(MEASURED, NAMES)
-    assert [row.layer for row in rows] == ["smaller", "block/small", "large", "same", "worse"]
+    assert [row.layer for row in rows] == ["smaller", "join, block/small", "block/small", "large", "same", "worse"]
     by_name = {row.layer: row for row in rows}
     assert by_name["large"].gain_db == pytest.approx(10)
     assert by_name["large"].bytes == 20_000
     assert by_name["large"].db_per_kb == pytest.approx(0.5)
-    assert by_name["block/small"].glob == "small"
+    assert by_name["block/small"].globs == ("small",)
+    assert by_name["join, block/small"].globs == ("join", "small")
     assert by_name["smaller"].bytes == -100
     assert by_name["worse"].gain_db < 0
 
@@ -43,7 +45,7 @@ def test_no_noise_and_no_number_have_decibels_too() -> None:
     assert decibels(0.0) == math.inf
     assert decibels(None) == -math.inf
     assert decibels(0.01) == pytest.approx(20)
-    rows = rows_of({**MEASURED, "noise": 0.0, "layers": [{"layer": "a", "noise": 0.0, "bytes": 1}]}, ["a"])
+    rows = rows_of({**MEASURED, "noise": 0.0, "layers": [{"layers": ["a"], "noise": 0.0, "bytes": 1}]}, ["a"])
     assert rows[0].gain_db == 0
     found = Sensitivity("tflite-int8", math.inf, 1, 2, rows, "").to_json()
     assert json.loads(json.dumps(found, allow_nan=False))["layers"][0]["sqnr_db"] == "Infinity"

@@ -10,7 +10,7 @@ import pytest
 from exporter.formats import Format
 from exporter.formats.registry import formats
 from exporter.model import Tolerance
-from exporter.parity.tolerance import TABLE, Overrides, overridden, row_for, rows, widened
+from exporter.parity.tolerance import TABLE, Overrides, narrowed, overridden, row_for, rows, widened
 from exporter.runtimes import Runtime
 from exporter.runtimes.registry import runtimes
 
@@ -100,6 +100,7 @@ def test_the_rule_in_words() -> None:
 def test_an_output_of_fewer_digits_gets_steps_of_its_own() -> None:
     tight = Tolerance(1e-4, 1e-4, "float32")
     assert widened(tight, "float32") is tight
+    # one that is computed in float64 from end to end is another matter: `narrowed`
     assert widened(tight, "float64") is tight
     half = widened(tight, "float16")
     assert (half.rtol, half.atol) == (4 * 2.0**-10, 4 * 2.0**-10)
@@ -107,3 +108,10 @@ def test_an_output_of_fewer_digits_gets_steps_of_its_own() -> None:
     assert widened(tight, "bfloat16").rtol > half.rtol
     wide = Tolerance(0.1, 0.1, "user")
     assert widened(wide, "bfloat16") is wide
+
+
+def test_what_is_computed_in_float64_is_judged_in_float64() -> None:
+    found = narrowed(Tolerance(1e-4, 2e-4, "float32"))
+    assert (found.rtol, found.atol) == (1e-4 * 2.0**-29, 2e-4 * 2.0**-29)
+    assert found.rtol < 1e-12
+    assert "float64" in found.why
