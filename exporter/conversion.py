@@ -324,7 +324,8 @@ class Converter:
         return artifact
 
     def _expect(self, artifact: Artifact, directory: Path, cases: Iterable[Case]) -> None:
-        fields: Json = {"format": artifact.recipe.format, "directory": str(directory)}
+        recipe = artifact.recipe
+        fields: Json = {"format": recipe.format, "options": resolved_options(recipe), "directory": str(directory)}
         for name, entry in artifact.entries.items():
             path = self.root / weights_path(artifact, name)
             if not path.exists():

@@ -54,11 +54,12 @@ class Written:
 
 
 Writer = Callable[["Source", Path, Mapping[str, str]], Written]
-# (source, directory, entry, signature, inputs) -> kind ("own" or "kernels") -> outputs, by the names of the signature
-Weigher = Callable[["Source", Path, Entry], Mapping[str, Array]]
+# (source, directory, entry, options) -> the source's weights, by the names that they have in the file
+Weigher = Callable[["Source", Path, Entry, Mapping[str, str]], Mapping[str, Array]]
 # (source, options, inputs by signature) -> noise and bytes of each layer, see `_tflite_sensitivity.measure`
 Sensor = Callable[["Source", Mapping[str, str], Mapping[str, Tensors]], Json]
-Expecter = Callable[["Source", Path, Entry, Signature, Tensors], Mapping[str, Tensors]]
+# (source, directory, entry, options, signature, inputs) -> kind ("own" or "kernels") -> outputs, by signature names
+Expecter = Callable[["Source", Path, Entry, Mapping[str, str], Signature, Tensors], Mapping[str, Tensors]]
 
 
 @dataclass(frozen=True)

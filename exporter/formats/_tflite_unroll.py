@@ -2,15 +2,15 @@
 
 A recurrent layer becomes a loop in TensorFlow Lite. Loops keep their own subgraphs, whose activations neither maker of
 quantized files measures: TFLiteConverter ends the process (SIGSEGV), ai-edge-quantizer cannot run the file with all
-tensors kept. With `unroll=True` Keras writes one step after the other, for a number of steps that is fixed then; the
-batch stays open.
+tensors kept. So they are traced as one step after the other, for a number of steps that is fixed then; the batch stays
+open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.formats import Refused
 from exporter.formats.tflite import LOOPS, Configure, Converted, convert
@@ -64,8 +64,7 @@ def float_unrolled(source: Source) -> Converted:
 
 
 def _unrolled(source: Source) -> Unrolled:
-    from exporter.source.keras2_file import renamed
-    from exporter.source.loaders import from_keras
+    from exporter.source import unrolling
 
     if source.keras_model is None or len(source.signatures) != 1:
         raise Refused(
@@ -82,54 +81,16 @@ def _unrolled(source: Source) -> Unrolled:
         shape = (spec.shape[0], *steps)
         if shape != spec.shape:
             pinned[spec.name] = shape
-    other = from_keras(_without_loops(source.keras_model, pinned), source.staging)
-    other.calls = {
-        name: renamed(other.calls[name], [s.name for s in signature.inputs], [s.name for s in signature.outputs])
-    }
-    if has_loops(other):
+    made = unrolling.unrolled(source, MOST_STEPS, {name: pinned})
+    looping = has_loops(made.source)
+    longest = max((n for _, n in made.calls if n is not None), default=0)
+    if longest > MOST_STEPS:
+        raise Refused(
+            f"{longest} steps of a recurrent layer would be unrolled, expected at most {MOST_STEPS}; give shorter "
+            "--inputs, or use tflite-dynamic"
+        )
+    if looping:
         raise Refused("the graph holds a loop that is no recurrent layer of Keras; use tflite-dynamic")
     shapes = ", ".join(f"{key} {list(shape)}" for key, shape in pinned.items())
     words = f"{name}: recurrent layers unrolled, because loops cannot be quantized statically"
-    return Unrolled(other, pinned, f"{words}; inputs pinned to {shapes}" if pinned else words)
-
-
-def _without_loops(model: Any, pinned: Mapping[str, tuple[int | None, ...]]) -> Any:
-    import keras
-
-    steps = max((n for shape in pinned.values() for n in shape[1:2] if n), default=0)
-    if steps > MOST_STEPS:
-        raise Refused(
-            f"{steps} steps of a recurrent layer would be unrolled, expected at most {MOST_STEPS}; give shorter "
-            "--inputs, or use tflite-dynamic"
-        )
-
-    def clone(layer: Any) -> Any:
-        return type(layer).from_config(_unroll(layer.get_config()))
-
-    inputs = keras.tree.map_structure(
-        lambda t: keras.Input(shape=pinned.get(t.name, tuple(t.shape))[1:], name=t.name, dtype=t.dtype), _inputs(model)
-    )
-    try:
-        copy = keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
-    except Exception as error:
-        raise Refused(
-            f"the model cannot be copied with its recurrent layers unrolled ({str(error).splitlines()[0][:200]}); use "
-            "tflite-dynamic"
-        ) from error
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _inputs(model: Any) -> Any:
-    """The model's inputs in their structure; a Sequential that was loaded has that only once it was called."""
-    try:
-        return model.input
-    except AttributeError:
-        return model.inputs
-
-
-def _unroll(config: Any) -> Any:
-    """A layer's configuration with `unroll` switched on, in wrapped layers as well."""
-    if isinstance(config, Mapping):
-        return {key: True if key == "unroll" else _unroll(value) for key, value in config.items()}
-    return config
+    return Unrolled(made.source, pinned, f"{words}; inputs pinned to {shapes}" if pinned else words)

@@ -101,7 +101,13 @@ def _facts(base: Made, models: Mapping[str, Any], calibrated: bool, stayed: Sequ
 
 
 def expected(
-    integers: bool, source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+    integers: bool,
+    source: Source,
+    directory: Path,
+    entry: Entry,
+    options: Mapping[str, str],
+    signature: Signature,
+    inputs: Tensors,
 ) -> dict[str, Tensors]:
     """What an artifact is to give besides the source's own outputs.
 
@@ -119,7 +125,7 @@ def expected(
     return found
 
 
-def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+def source_weights(source: Source, directory: Path, entry: Entry, options: Mapping[str, str]) -> dict[str, Array]:
     """The float model's initializers, by the names that the quantized one has for them."""
     import onnx
 

@@ -32,6 +32,7 @@ from exporter.formats._tfjs_own import Graph, in_tensorflow
 from exporter.formats._tfjs_published import WRITER, by_writer, write_graph
 from exporter.formats._tfjs_quantize import VARIANTS, check_options
 from exporter.formats._tfjs_tables import frozen_with_tables, place_tables
+from exporter.formats._tfjs_unroll import UNROLL, without_loops
 from exporter.formats._tfjs_weights import NUMBERS, Weight, read_weights_of
 from exporter.model import Entry, NameMap, Signature, TensorSpec
 from exporter.selection import Traced, owners
@@ -62,20 +63,22 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
     rewrites: list[str] = []
     needs: list[str] = []
     unavailable: dict[str, str] = {}
-    for name, folder in folders(source.signatures).items():
-        signature = source.signatures[name]
+    made = without_loops(source, options)
+    traced = made.source
+    for name, folder in folders(traced.signatures).items():
+        signature = traced.signatures[name]
         try:
-            graph = converted(source, name)
-            gaps = kernels.gaps(graph.graph_def, _owners(source, name))
+            graph = converted(traced, name)
+            gaps = kernels.gaps(graph.graph_def, _owners(traced, name))
             kernels.check(gaps, options.get("backends", ""))
         except Refused as reason:
-            unavailable[name] = _with_layer(str(reason), source, name)
+            unavailable[name] = _with_layer(str(reason), traced, name)
             continue
         rewrites += graph.rewrites
         needs += kernels.needs(gaps)
         ops = ((node.name, node.op) for node in graph.graph_def.node)
-        needs.append(calls.needs(ops, _owners(source, name), _subject(source, name)))
-        layers = _layers_of(graph.weights, source.traced(name)) if source.keep_float else {}
+        needs.append(calls.needs(ops, _owners(traced, name), _subject(traced, name)))
+        layers = _layers_of(graph.weights, traced.traced(name)) if source.keep_float else {}
         named = [s.name for s in signature.outputs] if options.get("outputs") == "named" else []
         names = key_names(signature)
         rewrites += _renamed(names)
@@ -83,6 +86,7 @@ def write(source: Source, directory: Path, options: Mapping[str, str]) -> Writte
         entries[name] = Entry(f"{folder}/model.json", name, names)
     if not entries:
         raise Refused(next(iter(unavailable.values())))
+    rewrites += made.said()
     files = write_models(directory, models, options, source.keep_float, source.metadata)
     return Written(
         entries,
@@ -206,20 +210,22 @@ def _tensor_info(node: str, spec: TensorSpec) -> dict[str, Any]:
 
 
 def expected(
-    source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+    source: Source, directory: Path, entry: Entry, options: Mapping[str, str], signature: Signature, inputs: Tensors
 ) -> dict[str, Tensors]:
     """`own`: what TensorFlow computes with the graph and the weights that this artifact has stored."""
     place = str(directory / entry.path)
+    traced = without_loops(source, options).source
     if source.derived.get("tfjs-graph own", (None,))[0] != place:
         weights = read_weights_of(directory / entry.path)
-        source.derived["tfjs-graph own"] = (place, in_tensorflow(converted(source, entry.key), weights, signature))
+        source.derived["tfjs-graph own"] = (place, in_tensorflow(converted(traced, entry.key), weights, signature))
     by_name = replace(entry, names=NameMap.identity(signature))
     return {"own": feeding.run(signature, by_name, inputs, source.derived["tfjs-graph own"][1])}
 
 
-def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+def source_weights(source: Source, directory: Path, entry: Entry, options: Mapping[str, str]) -> dict[str, Array]:
     """The graph's own constants, as they are before anything is quantized."""
-    return {w.name: w.data for w in converted(source, entry.key).weights if w.dtype in NUMBERS}
+    traced = without_loops(source, options).source
+    return {w.name: w.data for w in converted(traced, entry.key).weights if w.dtype in NUMBERS}
 
 
 FORMAT = Format(
@@ -227,7 +233,7 @@ FORMAT = Format(
     title="TF.js graph model",
     write=by_writer(write, write_graph),
     order=40,
-    options={**OPTIONS, "outputs": _OUTPUTS, "backends": kernels.OPTION, "writer": WRITER},
+    options={**OPTIONS, "outputs": _OUTPUTS, "unroll": UNROLL, "backends": kernels.OPTION, "writer": WRITER},
     check=check_options,
     quantized_by="quantize",
     variants=VARIANTS,

@@ -81,7 +81,7 @@ def _layers_of(weights: Sequence[Weight], source: Source) -> dict[str, set[str]]
 
 
 def expected(
-    source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+    source: Source, directory: Path, entry: Entry, options: Mapping[str, str], signature: Signature, inputs: Tensors
 ) -> dict[str, Tensors]:
     """`own`: what the Keras model computes that the file is read back as, with the weights that it has stored."""
     from exporter.source.tfjs_layers import load_tfjs
@@ -95,7 +95,7 @@ def expected(
     return {"own": {s.name: np.asarray(v) for s, v in zip(signature.outputs, values, strict=True)}}
 
 
-def source_weights(source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+def source_weights(source: Source, directory: Path, entry: Entry, options: Mapping[str, str]) -> dict[str, Array]:
     """The weights of the Keras model, by their names in TF.js."""
     return {w.name: w.data for w in _topology(source).weights if w.dtype in NUMBERS}
 

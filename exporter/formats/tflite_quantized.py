@@ -117,7 +117,13 @@ def _facts(precision: Precision, source: Source, made: Converted, maker: str) ->
 
 
 def expected(
-    precision: Precision, source: Source, directory: Path, entry: Entry, signature: Signature, inputs: Tensors
+    precision: Precision,
+    source: Source,
+    directory: Path,
+    entry: Entry,
+    options: Mapping[str, str],
+    signature: Signature,
+    inputs: Tensors,
 ) -> dict[str, Tensors]:
     """What an artifact is to give besides the source's own outputs.
 
@@ -151,7 +157,9 @@ def _calls(
     return found
 
 
-def source_weights(precision: Precision, source: Source, directory: Path, entry: Entry) -> dict[str, Array]:
+def source_weights(
+    precision: Precision, source: Source, directory: Path, entry: Entry, options: Mapping[str, str]
+) -> dict[str, Array]:
     """The float flatbuffer's constants, by the names that the quantized one has for them."""
     found = stored.weights(base(source, precision).files[entry.path])
     return {stored.label(name): weight.values for name, weight in found.items()}

@@ -132,9 +132,9 @@ class SourceHandler:
         assert expected is not None
         signature = source.signatures[request["signature"]]
         entry = Entry.from_json(request["entry"])
-        inputs = tensors.load(request["inputs"])
+        inputs, directory = tensors.load(request["inputs"]), Path(request["directory"])
         kinds = []
-        for kind, outputs in expected(source, Path(request["directory"]), entry, signature, inputs).items():
+        for kind, outputs in expected(source, directory, entry, request["options"], signature, inputs).items():
             path = Path(request["outputs"][kind])
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors.save(path, outputs)
@@ -145,7 +145,7 @@ class SourceHandler:
         """The source's weights by the names that they have in an artifact."""
         source, weights = self._opened(), format_named(request["format"]).weights
         assert weights is not None
-        found = weights(source, Path(request["directory"]), Entry.from_json(request["entry"]))
+        found = weights(source, Path(request["directory"]), Entry.from_json(request["entry"]), request["options"])
         tensors.save(request["outputs"], {name: np.asarray(array, order="C") for name, array in found.items()})
         return {"tensors": len(found)}
 

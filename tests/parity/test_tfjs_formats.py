@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers as L
 
 from exporter import tensors
 from exporter.formats import Refused, tfjs_graph
@@ -97,6 +99,25 @@ def test_node_computes_what_keras_computes(name, format_name, make, worker, tmp_
                 if not error < NODE.TOLERANCE:
                     wrong[f"{output} {expected.shape}"] = error
     assert not wrong
+
+
+def test_unrolled_recurrent_layers_run_by_the_plain_call(worker, tmp_path):
+    x = y = keras.Input((6, 3))
+    for layer in (L.Masking(), L.Bidirectional(L.LSTM(4, return_sequences=True)), L.GRU(3), L.Dense(2)):
+        y = layer(y)
+    source = from_keras(NODE.randomize(keras.Model(x, y)), tmp_path / "staging")
+    (tmp_path / "artifact").mkdir()
+    written = tfjs_graph.write(source, tmp_path / "artifact", {"unroll": "6"})
+    assert not written.needs
+    ((key, entry),) = written.entries.items()
+    values = np.random.default_rng(3).normal(size=(2, 6, 3)).astype(np.float32)
+    values[0, 4:] = values[1, 1] = 0
+    inputs = {source.signatures[key].inputs[0].name: values}
+    with NODE.loaded(worker, tmp_path / "artifact" / entry.path, "tfjs-graph", key) as handle:
+        found, call = NODE.called(worker, handle, inputs, tmp_path)
+    assert call == "execute"
+    for output, expected in source.reference(key, inputs).items():
+        assert NODE.distance(found[output], expected) < NODE.TOLERANCE
 
 
 def sampled(names: Iterable[str]) -> list[Any]:
