@@ -24,7 +24,9 @@ from exporter.inputs import is_function, read_inputs, read_labelled
 from exporter.model import Artifact, Case, Entry, Evaluation, Json, Recipe, Signature
 from exporter.parity.cases import CaseInputs, check_ranges, fit, make_cases
 from exporter.parity.environment import cpu
+from exporter.parity.left_out import BATCH, RANDOM, batch_outputs, describe
 from exporter.protocol.client import NotSupported, Ok, RemoteError
+from exporter.repeatability import pooled_rows
 from exporter.selection import chosen
 from exporter.source_session import SourceSession, disk_full, worker_calibration
 from exporter.source_spec import SourceSpec
@@ -47,6 +49,7 @@ class Converter:
             path.mkdir(parents=True)
         self.source = SourceSession(spec, work, self.root / "logs" / "source.log", options, model)
         self.notes: list[str] = []
+        self.disagreements: Json = {RANDOM: {}, BATCH: {}}
 
     def choose_layers(self) -> None:
         """Find the layers that are to stay float. Raises `UsageError` for a glob that fits none."""
@@ -174,7 +177,8 @@ class Converter:
             path.parent.mkdir(parents=True, exist_ok=True)
         tensors.save(inputs, made.inputs)
         fields: Json = {"signature": signature.name, "inputs": str(inputs), "outputs": str(outputs)}
-        if made.origin == labelled.CASE and signature.name not in self.source.facts["stateful"]:
+        at_once = signature.name in self.source.facts["stateful"] or batch_outputs(self.disagreements, signature.name)
+        if made.origin == labelled.CASE and not at_once:
             fields["most"] = labelled.BATCH
         try:
             self.source.ask("reference", **fields)
@@ -185,6 +189,27 @@ class Converter:
         return Case(
             made.name, signature.name, f"cases/{relative}", f"references/{relative}", origin, self._options.cases.seed
         )
+
+    def probe(self, cases: Sequence[Case]) -> None:
+        """Ask the source again on a few rows: what it answers otherwise is random, or depends on its batch."""
+        for signature in self.source.signatures:
+            own = sorted((c for c in cases if c.signature == signature.name), key=lambda case: not case.real)
+            given = [tensors.load(self.root / case.inputs) for case in own]
+            if not given:
+                continue
+            path = self.source.staging / f"probe-{signature.name}.safetensors"
+            tensors.save(path, pooled_rows(given) if signature.batched else given[0])
+            try:
+                found = self.source.ask("probe", signature=signature.name, inputs=str(path))
+            except SourceError as error:
+                if error.code != "reference":
+                    raise
+                self.notes.append(f"whether outputs of {signature.name} are random was not found out: {error.message}")
+                continue
+            for key, outputs in ((RANDOM, found["random"]), (BATCH, found["batch"])):
+                if outputs:
+                    self.disagreements[key][signature.name] = outputs
+            self.notes += describe(self.disagreements, signature.name)
 
     # -- evaluation
 
@@ -293,6 +318,7 @@ class Converter:
             "calibration": self._calibration_files,
             "keep_float": list(self._keep_float),
             "metadata": dict(self._options.metadata),
+            "random": {name: list(outputs) for name, outputs in self.disagreements[RANDOM].items()},
         }
         began = time.monotonic()
         reply: Ok | NotSupported | RemoteError | WorkerFailure
@@ -420,6 +446,7 @@ def write_bundle(
             progress(f"trained: {name} {value:.4g}")
         progress("computing the reference")
         cases = converter.make_cases()
+        converter.probe(cases)
         evaluated = converter.make_evaluation()
         if evaluated is not None:
             cases.append(evaluated[0])
@@ -451,6 +478,7 @@ def write_bundle(
             "metrics": source.facts.get("metrics", {}),
             "stateful": source.facts.get("stateful", []),
             "float64": source.facts.get("float64", {}),
+            **converter.disagreements,
             "seconds": source.facts.get("seconds", 0.0),
             "peak_bytes": source.peak_bytes,
             "calibration": measured.to_json() if measured else None,

@@ -23,6 +23,7 @@ _DOING = {
     "open": "opening the source",
     "layers": "listing the layers",
     "reference": "computing the reference",
+    "probe": "asking the source again",
     "weights": "reading the source's weights",
     "sensitivity": "measuring the layers",
     "expect": "computing what a quantized artifact should give",

@@ -130,6 +130,8 @@ def _refuse_dependent_rows(source: Source, signature: Signature) -> None:
     together = source.reference(signature.name, examples)
     alone = source.reference(signature.name, {n: a[:1] for n, a in examples.items()})
     for name, one in alone.items():
+        if name in source.random.get(signature.name, ()):
+            continue
         first = together[name][:1]
         same = np.array_equal(first, one) if one.dtype.kind not in "fc" else np.allclose(first, one, 1e-3, 1e-5)
         if not same:

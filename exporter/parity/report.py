@@ -27,6 +27,7 @@ from exporter.outcome import (
     Unsupported,
 )
 from exporter.parity.compare import all_non_finite
+from exporter.parity.left_out import wholly_random
 from exporter.parity.scores import score_json, scores
 from exporter.parity.weights import WeightCheck
 
@@ -72,6 +73,7 @@ class Report:
         if extra:
             out.append(f"{len(extra)} outcomes were never planned, the first is {extra[0]}")
         out += [f"{d} is not finite anywhere in the reference, so agreeing with it confirms nothing" for d in self.dead]
+        out += [why for s in self.bundle.signatures if (why := wholly_random(self.bundle.source, s))]
         red = [r for r in self.results.values() if isinstance(r.outcome, Mismatched | Failed)]
         if red:
             out.append(f"{len(red)} cells are red, the first is {red[0].cell}: {summary_line(red[0])}")
@@ -88,11 +90,17 @@ class Report:
         passed = any(isinstance(r.outcome, Passed) for r in own)
         if artifact.status == "refused" and artifact.explicit:
             yield f"{artifact.recipe.id} was asked for and is refused: {artifact.reason}"
-        waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code
+        waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code or self._only_random(artifact)
         if artifact.status == "written" and not passed and not waiting:
             yield f"{artifact.recipe.id} was written and no runtime confirmed it"
         if artifact.status == "written" and passed and self._unmeasured(own):
             yield f"{artifact.recipe.id} has a largest allowed drop, and no runtime could measure its metric"
+
+    def _only_random(self, artifact: Artifact) -> bool:
+        """True when no signature of an artifact has numbers to confirm; that is a problem of the source, said once."""
+        return bool(artifact.entries) and all(
+            wholly_random(self.bundle.source, self.bundle.signature(name)) for name in artifact.entries
+        )
 
     def _unmeasured(self, own: Sequence[CellResult]) -> bool:
         """True when a metric is gated, and no cell that ought to have it does."""
@@ -111,7 +119,7 @@ class Report:
         facts = self.environment["runtimes"]
         out = [n for n in self.required if facts.get(n, {}).get("status") in (None, "missing", "broken", "unknown")]
         ran = any(isinstance(r.outcome, Passed | Mismatched | Failed) for r in self.results.values())
-        written = any(a.status == "written" for a in self.bundle.artifacts)
+        written = any(a.status == "written" and not self._only_random(a) for a in self.bundle.artifacts)
         if not ran and written and not out:
             out.append("any runtime that could run something")
         return tuple(out)

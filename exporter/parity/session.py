@@ -16,6 +16,14 @@ from exporter.outcome import CellResult, Comparison, Failed, Mismatched, NotRun,
 from exporter.parity.compare import accept_casts, compare, scales
 from exporter.parity.contract import find_broken_input
 from exporter.parity.environment import same_environment
+from exporter.parity.left_out import (
+    batch_outputs,
+    contract_problem,
+    left_out,
+    mismatch,
+    only_judged,
+    wholly_random,
+)
 from exporter.parity.order import misplaced
 from exporter.parity.quality import Measured, judge, quality_of
 from exporter.parity.slices import Slicings, find_slicings
@@ -262,8 +270,10 @@ class RuntimeSession:
         refused = feeding.refusal(signature, entry, inputs)
         if refused:
             return CellResult(cell, Unsupported(refused))
-        # a signature that keeps state sees all rows at once, as the reference did
-        portioned = case.origin == labelled.CASE and signature_name not in self._bundle.source.get("stateful", ())
+        # a signature that keeps state, or whose rows depend on each other, sees all at once, as the reference did
+        facts = self._bundle.source
+        at_once = signature_name in facts.get("stateful", ()) or batch_outputs(facts, signature_name)
+        portioned = case.origin == labelled.CASE and not at_once
         feeds = feeding.feeds(signature, entry, feeding.encoded(entry, inputs), labelled.BATCH if portioned else None)
         if len(feeds) > 1 and len(next(iter(feeds[0].values()))) == 1:
             notes.append(f"run row by row: the artifact's batch is pinned to 1 ({len(feeds)} runs)")
@@ -283,7 +293,9 @@ class RuntimeSession:
             got = feeding.decoded(entry, feeding.joined(parts))
         except ValueError as error:
             return CellResult(cell, Failed("compare", "rows", f"rows do not join: {error}"), elapsed, tuple(notes))
-        return self._judge(cell, case, signature, artifact, got, elapsed, notes)
+        in_parts = len(feeds) > 1 or self._runtime.unordered
+        left = left_out(facts, signature_name, in_parts=in_parts)
+        return self._judge(cell, case, signature, artifact, got, elapsed, notes, left)
 
     def _run_once(self, handle: str, entry: Entry, feed: Tensors, stem: str) -> _Ran | Outcome:
         scratch = self._slot.scratch
@@ -316,8 +328,20 @@ class RuntimeSession:
         got: Tensors,
         elapsed: int,
         notes: list[str],
+        left: Mapping[str, str],
     ) -> CellResult:
         got, undone = accept_casts(signature, got, self._hello["casts"])
+        # without every name, the comparison says which is missing
+        if left and set(got) == {s.name for s in signature.outputs}:
+            expected = self._reference.outputs[(case.signature, case.name)]
+            wrong = contract_problem(signature, left, got, expected, self._bundle.source)
+            if wrong:
+                return CellResult(cell, Mismatched(mismatch(wrong)), elapsed, tuple(notes))
+            if len(left) == len(signature.outputs):
+                why = wholly_random(self._bundle.source, signature) or "; ".join(left.values())
+                return CellResult(cell, Unsupported(why), elapsed, tuple(notes))
+            signature, got = only_judged(signature, left), {n: a for n, a in got.items() if n not in left}
+            notes = [*notes, *left.values()]
         quality = quality_of(artifact.recipe.id)
         if quality is not None:
             own = self._bundle.expected_of(artifact.recipe, case, "own")

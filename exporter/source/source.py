@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from exporter.errors import SourceError
 from exporter.formats import Refused
-from exporter.model import NameMap, Signature
+from exporter.model import Json, NameMap, Signature
 from exporter.selection import Scopes, Traced
 from exporter.source.keras_fixes import fixed_keras
 from exporter.source.scopes import Calls, graph_scopes, producers, recorded
@@ -57,11 +57,13 @@ class Source:
     unsaved: str = ""  # why Keras cannot save the model
     keep_float: tuple[str, ...] = ()  # layers that quantized formats leave alone
     metadata: Mapping[str, Any] = field(default_factory=dict)  # the user's, for formats that carry it
+    random: Mapping[str, frozenset[str]] = field(default_factory=dict)  # outputs that differ from call to call
     reloads: bool = False  # the staged Keras file is known to load again
     _signatures: dict[str, Signature] = field(default_factory=dict)
     _traces: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _frozen: dict[tuple[Any, ...], FrozenGraph] = field(default_factory=dict)
     _calls: dict[tuple[Any, ...], Calls] = field(default_factory=dict)
+    _states: dict[str, list[tuple[Any, Any]]] = field(default_factory=dict)
 
     @property
     def signatures(self) -> dict[str, Signature]:
@@ -121,12 +123,8 @@ class Source:
 
     def traced(self, signature: str, pinned: Shapes | None = None) -> Traced:
         """Which names of one trace's graph belong to which layer."""
-        key = (signature, tuple(sorted((pinned or {}).items())))
         concrete = self.concrete(signature, pinned)
-        calls = self._calls[key].to_json()
-        if not calls["layers"] and self.layers_file.exists():
-            # a model object whose SavedModel is all that could be sent here
-            calls = json.loads(self.layers_file.read_text())[signature]
+        calls = self._recorded(signature, pinned)
         try:
             frozen = self.frozen(signature, pinned, lower_control_flow=False)
             graph, outputs, bodies = frozen.graph_def, frozen.outputs, []
@@ -137,6 +135,19 @@ class Source:
         layers, weights = ({n: tuple(s) for n, s in calls[kind].items()} for kind in ("layers", "weights"))
         found: Scopes = layers or graph_scopes([graph.node, *bodies])
         return Traced(found, producers(graph, outputs), weights, frozenset(calls["weighted"]))
+
+    def _recorded(self, signature: str, pinned: Shapes | None = None) -> Json:
+        """The calls of layers in one trace."""
+        self.concrete(signature, pinned)
+        calls = self._calls[signature, tuple(sorted((pinned or {}).items()))].to_json()
+        if not calls["layers"] and self.layers_file.exists():
+            # a model object whose SavedModel is all that could be sent here
+            calls = json.loads(self.layers_file.read_text())[signature]
+        return calls
+
+    def layer_scopes(self, signature: str) -> dict[str, tuple[str, ...]]:
+        """Layer -> the name scopes of its calls; empty without Keras."""
+        return {name: tuple(scopes) for name, scopes in self._recorded(signature)["layers"].items()}
 
     def frozen(self, signature: str, pinned: Shapes | None = None, *, lower_control_flow: bool = True) -> FrozenGraph:
         """The frozen graph of one signature, its names in signature order. Raises `Refused` as `trace.freeze`."""
@@ -156,30 +167,47 @@ class Source:
         """True when running the signature changes a variable."""
         return any(op in graph_ops(self.concrete(signature)) for op in STATE_WRITES)
 
+    def rewind(self) -> None:
+        """Give every variable that running a signature changes the value it had when the source was opened.
+
+        Not only calls move them: Keras draws seeds for whatever it builds from a generator that models share.
+        """
+        for name in self.calls:
+            if name not in self._states:
+                changed = self.concrete(name).graph.variables if self.is_stateful(name) else ()
+                self._states[name] = [(v, v.numpy()) for v in changed]
+            for variable, value in self._states[name]:
+                variable.assign(value)
+
     def reference(self, signature: str, inputs: Tensors) -> Tensors:
         """The source's own outputs, eager on the CPU, in inference mode and in their own dtypes.
 
         Where a layer of Keras computes other dtypes eagerly than in `predict` (Resizing of bytes), it is `predict`'s.
+        Every call starts from the state the source was opened with.
 
         Raises:
             SourceError: the model itself cannot run these inputs.
         """
-        found = self._computed(signature, inputs, self.calls[signature].call)
+        return self.successive(signature, inputs, 1)[0]
+
+    def successive(self, signature: str, inputs: Tensors, count: int) -> list[Tensors]:
+        """As `reference`, several times in a row; a later call finds the state that an earlier one left."""
+        compute = self.calls[signature].call
+        found = self._computed(signature, inputs, compute, count)
         declared = {s.name: s.dtype for s in self.signatures[signature].outputs}
-        if any(array.dtype.kind in "fiub" and array.dtype != declared[name] for name, array in found.items()):
-            return self._computed(signature, inputs, self.concrete(signature))
+        if any(array.dtype.kind in "fiub" and array.dtype != declared[name] for name, array in found[0].items()):
+            return self._computed(signature, inputs, self.concrete(signature), count)
         return found
 
-    def _computed(self, signature: str, inputs: Tensors, compute: Callable[..., Mapping[str, Any]]) -> Tensors:
+    def _computed(
+        self, signature: str, inputs: Tensors, compute: Callable[..., Mapping[str, Any]], count: int
+    ) -> list[Tensors]:
         call = self.calls[signature]
-        # every case starts from the state the source was opened with
-        state = (
-            [(v, v.numpy()) for v in self.concrete(signature).graph.variables] if self.is_stateful(signature) else []
-        )
+        self.rewind()
         try:
             with tf.device("/CPU:0"):
                 tensors = {n: tf.constant(inputs[n], s.dtype) for n, s in call.specs.items()}
-                results = compute(**tensors)
+                results = [compute(**tensors) for _ in range(count)]
         except Exception as error:
             raise SourceError(
                 "reference",
@@ -187,13 +215,8 @@ class Source:
                 "give inputs the model accepts with --inputs, or bounds with --range",
             ) from error
         finally:
-            for variable, value in state:
-                variable.assign(value)
-        out: Tensors = {}
-        for name, tensor in results.items():
-            array = tensor.numpy()
-            out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
-        return out
+            self.rewind()
+        return [_arrays(result) for result in results]
 
     @property
     def names_file(self) -> Path:
@@ -205,6 +228,7 @@ class Source:
 
         That is `model.keras`, if Keras can save the model, and `saved_model/` if the former may not reload.
         """
+        self.rewind()
         if not self.names_file.exists():
             self.names_file.write_text(json.dumps({n: s.to_json() for n, s in self.signatures.items()}))
         if self.keras_model is not None and not self.keras_file.exists():
@@ -224,9 +248,18 @@ class Source:
         if not path.exists():
             # a process that continues after this one must not find half of it
             partial = path.with_name(f"{path.name}.partial")
+            self.rewind()
             save_saved_model(self, partial)
             partial.rename(path)
         return path
+
+
+def _arrays(results: Mapping[str, Any]) -> Tensors:
+    out: Tensors = {}
+    for name, tensor in results.items():
+        array = tensor.numpy()
+        out[name] = as_strings(array) if tensor.dtype == tf.string else np.asarray(array)
+    return out
 
 
 def first_line(error: BaseException) -> str:

@@ -19,7 +19,26 @@ from exporter.formats import Refused
 from exporter.model import Signature, TensorSpec
 
 # ops that change state: freezing would turn what they write into a constant
-STATE_WRITES = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterUpdate")
+STATE_WRITES = (
+    "AssignVariableOp",
+    "AssignAddVariableOp",
+    "AssignSubVariableOp",
+    "ResourceScatterUpdate",
+    "ResourceScatterAdd",
+    "ResourceScatterSub",
+    "ResourceScatterNdUpdate",
+    "ResourceScatterNdAdd",
+    "ResourceStridedSliceAssign",
+    # tf.random.Generator keeps its state in a variable
+    "RngReadAndSkip",
+    "RngSkip",
+    "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal",
+    "StatefulUniform",
+    "StatefulUniformInt",
+    "StatefulUniformFullInt",
+    "StatefulRandomBinomial",
+)
 _TABLES = ("HashTableV2", "LookupTableFindV2", "MutableHashTableV2", "LookupTableSizeV2")
 # protobuf cannot carry a graph of 2 GiB; leave room for the nodes themselves
 _FREEZE_LIMIT = 2**31 - 2**25

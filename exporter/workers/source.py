@@ -1,7 +1,8 @@
 """The source worker: opens the source once, computes the reference, and runs every writer.
 
 Ops: `open` (build or load, stage, describe), `layers` (their names), `reference` (own outputs for a file of inputs),
-`write` (one recipe into one directory), `bye`. TensorFlow is imported once per conversion, here.
+`probe` (whether it agrees with itself), `write` (one recipe into one directory), `bye`. TensorFlow is imported once per
+conversion, here.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class SourceHandler:
             "open": self._op_open,
             "layers": self._op_layers,
             "reference": self._op_reference,
+            "probe": self._op_probe,
             "write": self._op_write,
             "sensitivity": self._op_sensitivity,
             "expect": self._op_expect,
@@ -86,10 +88,18 @@ class SourceHandler:
         tensors.save(request["outputs"], outputs)
         return {"elapsed_ns": elapsed}
 
+    def _op_probe(self, request: Mapping[str, Any]) -> Json:
+        """Which outputs are random, and which depend on the rest of the batch."""
+        from exporter.source.probing import probe
+
+        return probe(self._opened(), request["signature"], tensors.load(request["inputs"]))
+
     def _op_write(self, request: Mapping[str, Any]) -> Json:
         source = self._prepared(request)
         source.keep_float = tuple(request.get("keep_float", ()))
         source.metadata = request.get("metadata", {})
+        source.random = {name: frozenset(outputs) for name, outputs in request.get("random", {}).items()}
+        source.rewind()
         try:
             written = format_named(request["format"]).write(source, Path(request["directory"]), request["options"])
         except Refused as refusal:
