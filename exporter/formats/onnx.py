@@ -129,9 +129,14 @@ def convert(saved_model: Path, signature: Signature, opset: int) -> tuple[Any, t
             )
         except Exception as error:
             where = failed[0] if failed else f"signature {signature.name!r}"
-            reason = str(error).removeprefix("make_sure failure: ").rstrip(".")
+            # sets are in another order in every process
+            reason = re.sub(r"\{([^{}]*)\}", _sort_set, str(error).removeprefix("make_sure failure: ").rstrip("."))
             raise Refused(f"{where}: tf2onnx cannot convert it ({reason}); use saved-model") from error
     return model, rewritten
+
+
+def _sort_set(found: re.Match[str]) -> str:
+    return f"{{{', '.join(sorted(found[1].split(', ')))}}}"
 
 
 @contextlib.contextmanager

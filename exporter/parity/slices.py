@@ -19,6 +19,9 @@ from exporter.tensors import Array, Tensors, dtype_name
 
 # Slices within this factor are of one scale. int8 has 255 steps: an eighth of the scale still has 32 of them, 29 dB.
 ALIKE = 8.0
+# The logits of one head lie on levels of their own and vary alike: of a thousand some lie near zero, what serves the
+# others serves those. Beyond this factor on levels, 4 of 255 steps, nothing is left to vary in.
+_LEVEL = 64.0
 # Sigmoid, softmax and tanh turn the rounding of a logit into an absolute error, however rare the class: what lies
 # within 0 to 1 (-1 to 1) is one scale, whose unit is 1 for rounding.
 _UNIT = 1.0
@@ -135,6 +138,7 @@ class _Sums:
     """What is summed over the finite values of each slice (first axis), relative to `unit` so that squares fit."""
 
     count: Array
+    total: Array
     squares: Array
     low: Array
     high: Array
@@ -148,6 +152,7 @@ class _Sums:
         values = np.where(finite, joined, 0.0) / unit
         return _Sums(
             finite.sum(axis=1),
+            values.sum(axis=1),
             (values**2).sum(axis=1),
             np.where(finite, joined, np.inf).min(axis=1),
             np.where(finite, joined, -np.inf).max(axis=1),
@@ -157,19 +162,25 @@ class _Sums:
     def rms(self) -> Array:
         return self.unit * np.sqrt(self.squares / np.maximum(self.count, 1))
 
+    def deviation(self) -> Array:
+        count = np.maximum(self.count, 1)
+        return self.unit * np.sqrt(np.maximum(self.squares / count - (self.total / count) ** 2, 0.0))
+
 
 def _groups(sums: _Sums) -> list[list[int]]:
     """Indices of slices of alike scale, the largest first; what is zero everywhere is judged beside the largest."""
-    rms = sums.rms()
+    rms, deviation = sums.rms(), sums.deviation()
     bounded = (sums.low >= -_UNIT) & (sums.high <= _UNIT)
     # all that is bounded is of the scale of its largest
     scale = np.where(bounded, float(rms[bounded].max(initial=0.0)), rms)
+    varies = np.where(bounded, float(deviation[bounded].max(initial=0.0)), deviation)
     groups: list[list[int]] = []
-    start = 0.0
+    first = -1
     for index in sorted(np.flatnonzero(rms), key=lambda i: (-scale[i], i)):
-        if not groups or scale[index] * ALIKE < start:
+        level = scale[index] * (_LEVEL if varies[index] * ALIKE >= varies[first] else ALIKE)
+        if not groups or level < scale[first]:
             groups.append([])
-            start = float(scale[index])
+            first = int(index)
         groups[-1].append(int(index))
     groups[0] += [int(i) for i in np.flatnonzero(rms == 0)]
     return [sorted(group) for group in groups]

@@ -120,6 +120,23 @@ def test_rare_classes_of_one_distribution_are_one_scale() -> None:
     assert judge_int8(in_steps(expected, 1 / 255), expected).problem == ""
 
 
+def test_logits_of_one_head_are_one_scale_on_whatever_level() -> None:
+    """A thousand logits that vary alike: the levels of some are near zero, and their noise is that of the others."""
+    rng = np.random.default_rng(8)
+    expected = (rng.normal(0, 5, 1000) + rng.normal(0, 0.5, (40, 1000))).astype(np.float32)
+    assert [len(found) for found in parts(expected)] == [1]
+    levels = np.float32([300, 0.01, 0.01]) + rng.normal(0, 0.5, (40, 3)).astype(np.float32)
+    assert [len(found) for found in parts(levels)] == [2]
+
+
+def test_heads_whose_scales_follow_each_other_are_apart() -> None:
+    scales = np.float32([1000, 150, 20, 3])
+    expected = np.random.default_rng(9).normal(0, 1, (60, 4)).astype(np.float32) * scales
+    found = judge_int8(in_steps(expected, 8000 / 255), expected)
+    assert found.code == "quality"
+    assert "y[..., 2:4]" in found.problem or "y[..., 3]" in found.problem
+
+
 def test_zeros_everywhere_are_judged_beside_the_largest() -> None:
     expected = np.random.default_rng(2).normal(0, 100, (20, 4)).astype(np.float32) * np.float32([1, 1, 0, 1])
     assert parts(expected) == [["y[..., 0:4]"]]
