@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ def weights_path(artifact: Artifact, signature: str) -> str:
 class Bundle:
     """A loaded, verified bundle. `source`, `reference` and `tool` are facts for the report.
 
+    `made_up` says by signature and input which values its cases were made of, where it has no rows of its own.
+
     `report` is the verdict of the conversion that made it; None without verification and after loading.
     """
 
@@ -68,6 +70,7 @@ class Bundle:
     artifacts: tuple[Artifact, ...]
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
+    made_up: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     report: Report | None = None
 
@@ -104,6 +107,7 @@ class Bundle:
             "artifacts": [a.to_json() for a in self.artifacts],
             "cases": [c.to_json() for c in self.cases],
             "notes": list(self.notes),
+            "made_up": {signature: dict(found) for signature, found in self.made_up.items()},
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "files": [f.to_json() for f in files],
         }
@@ -141,6 +145,7 @@ class Bundle:
                 artifacts=tuple(Artifact.from_json(a) for a in data["artifacts"]),
                 cases=tuple(Case.from_json(c) for c in data["cases"]),
                 notes=tuple(data["notes"]),
+                made_up=data.get("made_up", {}),
                 evaluation=Evaluation.from_json(data["evaluation"]) if data.get("evaluation") else None,
             )
             listed = {f["path"]: FileFact(f["path"], f["bytes"], f["sha256"]) for f in data["files"]}

@@ -25,6 +25,7 @@ from exporter.model import Artifact, Case, Entry, Evaluation, Json, Recipe, Sign
 from exporter.parity.cases import CaseInputs, check_ranges, fit, make_cases
 from exporter.parity.environment import cpu
 from exporter.parity.left_out import BATCH, RANDOM, batch_outputs, describe
+from exporter.parity.made_up import made_up
 from exporter.protocol.client import NotSupported, Ok, RemoteError
 from exporter.repeatability import pooled_rows
 from exporter.selection import chosen
@@ -50,6 +51,7 @@ class Converter:
         self.source = SourceSession(spec, work, self.root / "logs" / "source.log", options, model)
         self.notes: list[str] = []
         self.disagreements: Json = {RANDOM: {}, BATCH: {}}
+        self.made_up: dict[str, dict[str, str]] = {}
 
     def choose_layers(self) -> None:
         """Find the layers that are to stay float. Raises `UsageError` for a glob that fits none."""
@@ -95,6 +97,8 @@ class Converter:
             own = self._own(signature.name, file_inputs)
             facts = self.source.facts["ranges"].get(signature.name, {})
             out += self._cases(signature, make_cases(signature, own, facts, self._options.cases))
+            if own is None and signature.inputs:
+                self.made_up[signature.name] = made_up(signature, facts, self._options.cases)
         if not out:
             raise SourceError("no-cases", "no case could be made, so there would be nothing to compare")
         return out
@@ -489,6 +493,7 @@ def write_bundle(
         artifacts=tuple(artifacts),
         cases=tuple(cases),
         notes=(*source.facts.get("notes", ()), *converter.notes),
+        made_up=converter.made_up,
         evaluation=evaluated[1] if evaluated else None,
     )
     bundle.save()

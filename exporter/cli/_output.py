@@ -106,6 +106,7 @@ def print_verdict(report: Report, html: Path | None) -> None:
     """The verdict table, the reasons for what is not passed, the summary line, and where the report is."""
     from rich.text import Text
 
+    from exporter.parity.made_up import made_up_sentences
     from exporter.parity.plan import NO_RUNTIME
     from exporter.parity.report import rows
     from exporter.parity.scores import evaluation_sentence, score_columns
@@ -145,7 +146,7 @@ def print_verdict(report: Report, html: Path | None) -> None:
         console.print(Text(f"  {place}: {reason}"))
     if report.bundle.evaluation is not None:
         console.print(Text(f"  {evaluation_sentence(report.bundle.evaluation)}"))
-    for note in report.bundle.notes:
+    for note in (*made_up_sentences(report.bundle), *report.bundle.notes):
         console.print(Text(f"  {note}"))
     _print_prices(report)
     console.print(Text(summary_line(report), style="bold green" if report.exit_status == 0 else "bold red"))

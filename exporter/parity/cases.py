@@ -2,7 +2,7 @@
 
 Every generated value depends on the seed, the case's name and the input's name alone, so adding a case changes no
 other. Integers need bounds that mean something (an Embedding's rows, own data, or --range); inventing them would
-test the runtime's out-of-range behaviour instead of the model.
+test the runtime's out-of-range behaviour instead of the model. What was made up is told: exporter/parity/made_up.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DYNAMIC_SIZE = 16  # size of a dynamic dimension that nothing else determines
 OTHER_SIZE_STEP = 3
 FLOAT_EXTREME = 10.0
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
+WORDS = (b"alpha", b"beta", b"gamma")  # where nothing tells which words mean something
 _ODD_WORDS = (b"", "out-of-vocabulary ø".encode())
 
 
@@ -243,7 +244,12 @@ class _Maker:
         words = [w.encode("latin-1") for w in self._facts.get(spec.name, {}).get("words", [])]
         if not words and self._own is not None:
             words = sorted(set(self._own[spec.name].reshape(-1).tolist()))
-        return words or [b"alpha", b"beta", b"gamma"]
+        return words or list(WORDS)
+
+    def _listed(self, spec: TensorSpec) -> list[int]:
+        """The only whole numbers that mean something, where they are listed and nobody gave others."""
+        given = spec.name in self._options.ranges or self._own is not None
+        return [] if given else list(self._facts.get(spec.name, {}).get("values", []))
 
     def random(self, case: str, batch: int, grow: int = 0) -> Tensors:
         return {s.name: self._random(s, case, self._shape(s, batch, grow)) for s in self._signature.inputs}
@@ -257,22 +263,28 @@ class _Maker:
         if spec.dtype == "bool":
             return rng.integers(0, 2, shape).astype(bool)
         dtype = DTYPES[spec.dtype][1]
+        if self._listed(spec):
+            return rng.choice(self._listed(spec), shape).astype(dtype)
         if dtype.kind in "iu":
             low, high = self._integer_bounds(spec)
             wide = np.uint64 if dtype.kind == "u" else np.int64
             return rng.integers(low, high, shape, dtype=wide, endpoint=True).astype(dtype)
         bounds = self._bounds(spec)
-        values = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
+        values: Array = rng.standard_normal(shape) if bounds is None else rng.uniform(*bounds, shape)
+        if bounds is not None and self._own is None and self._facts.get(spec.name, {}).get("whole"):
+            values = rng.integers(int(bounds[0]), int(bounds[1]), shape, endpoint=True)  # indices that are floats
         if spec.dtype == "complex64":
             values = values + 1j * rng.standard_normal(shape)
         return np.asarray(values).astype(dtype)
 
     def zeros(self, batch: int) -> Tensors:
-        """Zeros, or the nearest value that means something where an integer input's range excludes 0."""
+        """Zeros, or the nearest value that means something where an input of whole numbers excludes 0."""
         out = {s.name: zeros(s.dtype, self._shape(s, batch)) for s in self._signature.inputs}
         for spec in self._signature.inputs:
             bounds = self._bounds(spec) if out[spec.name].dtype.kind in "iu" else None
-            if bounds is not None:
+            if self._listed(spec):
+                out[spec.name] += np.asarray(min(self._listed(spec), key=abs), out[spec.name].dtype)
+            elif bounds is not None:
                 out[spec.name] += np.asarray(min(max(0, int(bounds[0])), int(bounds[1])), out[spec.name].dtype)
         return out
 

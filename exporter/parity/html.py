@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from exporter.model import Json
 from exporter.outcome import CellResult, Mismatched, OutputComparison, Passed
 from exporter.parity.compare import HISTOGRAM_DECADES
+from exporter.parity.made_up import made_up_sentences
 from exporter.parity.quantized import Price, blame, prices
 from exporter.parity.report import Report, Row, cell_json, rows
 from exporter.parity.scores import evaluation_sentence, score_columns
@@ -55,7 +56,7 @@ def render(report: Report) -> str:
         f'<p class="dim">converted from <code>{_e(source["text"])}</code></p>',
         f'<div class="verdict {_e(report.verdict)}">{_e(report.verdict)}: {len(report.planned)} cells, {_e(counts)}</div>',
         *(f'<p><span class="tag failed">why</span> {_e(r)}</p>' for r in reasons),
-        *(f'<p class="dim">{_e(n)}</p>' for n in report.bundle.notes),
+        *(f'<p class="dim">{_e(n)}</p>' for n in (*made_up_sentences(report.bundle), *report.bundle.notes)),
         _metrics(source.get("metrics", {})),
         "<h2>Verdict</h2>",
         '<p class="dim">error: largest |a−b| over the RMS of the output; needed: share of the allowed bound that was used '

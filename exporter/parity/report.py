@@ -172,6 +172,7 @@ class Report:
             "source": self.bundle.source,
             "reference": self.bundle.reference,
             "signatures": [s.to_json() for s in self.bundle.signatures],
+            "made_up": {signature: dict(found) for signature, found in self.bundle.made_up.items()},
             "evaluation": self.bundle.evaluation.to_json() if self.bundle.evaluation else None,
             "artifacts": [_artifact_json(a, self.weights.get(a.recipe.id)) for a in self.bundle.artifacts],
             "cells": [cell_json(self.results[c]) for c in self.planned if c in self.results],

@@ -18,6 +18,7 @@ from exporter.model import Json
 from exporter.source import loaders
 from exporter.source.keras2_file import as_opened, in_opened_order, open_keras_file, open_saved_model
 from exporter.source.precision import find_float64_outputs
+from exporter.source.ranges import input_facts
 from exporter.source.source import Source, first_line
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
@@ -82,7 +83,7 @@ def describe(source: Source, own: Mapping[str, Tensors], staging: Path) -> Json:
     """Value ranges per input, and own data as files: what a host needs to make cases."""
     return {
         "own": _as_files(source, own, staging, "own", OWN_ROWS),
-        "ranges": {name: _ranges(source, name, own.get(name)) for name in source.calls},
+        "ranges": {name: input_facts(source, name, own.get(name)) for name in source.calls},
         "needs_code": list(source.needs_code),
         "float64": find_float64_outputs(source),
         "stateful": [name for name in source.calls if source.is_stateful(name)],
@@ -269,52 +270,3 @@ def _evaluation(text: str | None, test: reference.Split | None, staging: Path) -
             raise InputsError("bad-evaluation", f"the {kind} that {text} returned: {error}", "give arrays") from error
         files.append(str(file))
     return files
-
-
-def _ranges(source: Source, signature: str, own: Tensors | None) -> Json:
-    """What honest made-up values look like, per input: bounds of own data, else of the Embedding or lookup."""
-    out: Json = {}
-    vocabulary = _vocabulary(source.keras_model)
-    limit = _embedding_limit(source.keras_model)
-    indices = _embedded_inputs(source, signature)
-    for name, spec in source.calls[signature].specs.items():
-        if own is not None and name in own and np.asarray(own[name]).size:
-            values = np.asarray(own[name])
-            if values.dtype.kind in "OSU":
-                words = tensors.as_strings(values).reshape(-1).tolist()
-                out[name] = {"words": sorted({w.decode("latin-1") for w in words})[:200], "why": "own data"}
-            else:
-                out[name] = {"low": values.min().item(), "high": values.max().item(), "why": "own data"}
-        elif limit is not None and (spec.dtype.is_integer or name in indices):
-            out[name] = {"low": 0, "high": limit - 1, "why": f"an Embedding of {limit} rows"}
-        elif spec.dtype.name == "string" and vocabulary:
-            words = [w.encode().decode("latin-1") for w in vocabulary[:200]]
-            out[name] = {"words": words, "why": "the vocabulary of a StringLookup"}
-    return out
-
-
-def _layers(model: Any) -> list[Any]:
-    return [] if model is None else list(model._flatten_layers(include_self=False, recursive=True))
-
-
-def _embedding_limit(model: Any) -> int | None:
-    sizes = [layer.input_dim for layer in _layers(model) if type(layer).__name__ == "Embedding"]
-    return min(sizes) if sizes else None
-
-
-def _embedded_inputs(source: Source, signature: str) -> set[str]:
-    """Inputs that an Embedding reads: indices also where Keras 2 made them floating-point numbers."""
-    readers = [layer for layer in _layers(source.keras_model) if type(layer).__name__ == "Embedding"]
-    tensors = [t for layer in readers for node in layer._inbound_nodes for t in node.input_tensors]
-    feeding = {t._keras_history.operation.name for t in tensors}
-    names = source.calls[signature].layer_names
-    return {name for name, layer in names.inputs.items() if layer in feeding} if names else set()
-
-
-def _vocabulary(model: Any) -> list[str]:
-    return [
-        str(word)
-        for layer in _layers(model)
-        if type(layer).__name__ == "StringLookup"
-        for word in layer.get_vocabulary(include_special_tokens=False)
-    ]
