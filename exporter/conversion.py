@@ -5,16 +5,18 @@ The bundle is built beside its destination and moved into place only when it is 
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import exporter
 from exporter import feeding, labelled, tensors
-from exporter.asking import cause_of, numbered, rejected_rows
+from exporter.asking import cause_of, has_independent_rows, numbered, rejected_rows, takes_rows
 from exporter.bundle import EXPECTED, Bundle, expected_path, labels_path, weights_path
 from exporter.calibration import Calibration, calibration, gathered
 from exporter.convert_options import ConvertOptions
@@ -92,9 +94,14 @@ class Converter:
         file_inputs = None
         if self._options.inputs and not is_function(self._options.inputs):
             file_inputs = read_inputs(self._options.inputs, self.source.signatures)
+        rows = {signature.name: self._own(signature.name, file_inputs) for signature in self.source.signatures}
+        self.source.signatures = tuple(
+            replace(signature, independent=self._is_independent(signature, rows[signature.name]))
+            for signature in self.source.signatures
+        )
         out = []
         for signature in self.source.signatures:
-            own = self._own(signature.name, file_inputs)
+            own = rows[signature.name]
             facts = self.source.facts["ranges"].get(signature.name, {})
             out += self._cases(signature, make_cases(signature, own, facts, self._options.cases))
             if own is None and signature.inputs:
@@ -102,6 +109,21 @@ class Converter:
         if not out:
             raise SourceError("no-cases", "no case could be made, so there would be nothing to compare")
         return out
+
+    def _is_independent(self, signature: Signature, own: Tensors | None) -> bool:
+        """Whether inputs may have different numbers of rows, asked of the source where the signature leaves it open."""
+        if not signature.batched or len(signature.inputs) < 2:
+            return False
+        apart = replace(signature, independent=True)
+        run = functools.partial(self._run, apart)
+        if own is not None and len({len(array) for array in own.values() if array.ndim}) > 1:
+            return takes_rows(run, fit(apart, own)) is not None
+        if not any(None in (spec.shape or ())[1:] for spec in signature.outputs):
+            return False
+        facts, sizes = self.source.facts["ranges"].get(signature.name, {}), (2, 3)
+        options = replace(self._options.cases, batch_sizes=sizes)
+        made = {case.name: case.inputs for case in make_cases(signature, own, facts, options)}
+        return has_independent_rows(run, *(made[f"batch-{size}"] for size in sizes))
 
     def own_inputs(self) -> dict[str, Tensors]:
         """The source's own data, or what was given in its place, by signature."""

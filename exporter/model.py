@@ -55,11 +55,16 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """Ordered inputs and outputs of one callable of a source, derived once and binding in every runtime."""
+    """Ordered inputs and outputs of one callable of a source, derived once and binding in every runtime.
+
+    `independent` is set where leading dimensions look like one batch and are not: the source takes inputs of different
+    numbers of rows.
+    """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    independent: bool = False
 
     def __post_init__(self) -> None:
         for side, specs in (("input", self.inputs), ("output", self.outputs)):
@@ -77,9 +82,13 @@ class Signature:
 
     @property
     def batched(self) -> bool:
-        """True when every input and output leads with a dynamic (batch) dimension."""
-        return bool(self.inputs) and all(
-            s.shape is not None and len(s.shape) > 0 and s.shape[0] is None for s in (*self.inputs, *self.outputs)
+        """True when every input and output leads with a dynamic (batch) dimension, one for all of them."""
+        return (
+            bool(self.inputs)
+            and not self.independent
+            and all(
+                s.shape is not None and len(s.shape) > 0 and s.shape[0] is None for s in (*self.inputs, *self.outputs)
+            )
         )
 
     def to_json(self) -> Json:
@@ -87,6 +96,7 @@ class Signature:
             "name": self.name,
             "inputs": [s.to_json() for s in self.inputs],
             "outputs": [s.to_json() for s in self.outputs],
+            **({"independent": True} if self.independent else {}),
         }
 
     @staticmethod
@@ -95,6 +105,7 @@ class Signature:
             data["name"],
             tuple(TensorSpec.from_json(s) for s in data["inputs"]),
             tuple(TensorSpec.from_json(s) for s in data["outputs"]),
+            bool(data.get("independent", False)),
         )
 
 

@@ -112,6 +112,7 @@ class SourceSession:
         Raises:
             ExporterError: it failed; that is the end of the conversion.
         """
+        fields.update(self._independent())
         if self._local is not None:
             return self._local(op, fields)  # type: ignore[no-any-return]
         return self.ask_apart(op, **fields) if self.signatures else self._ask_worker(op, **fields)
@@ -120,7 +121,11 @@ class SourceSession:
         """One request to a worker, started from the staged files where there is none. Raises as `ask`."""
         if self._worker is None:
             self._restart()
-        return self._ask_worker(op, **fields)
+        return self._ask_worker(op, **{**fields, **self._independent()})
+
+    def _independent(self) -> Json:
+        names = [signature.name for signature in self.signatures if signature.independent]
+        return {"independent": names} if names else {}
 
     def _ask_worker(self, op: str, **fields: Any) -> Json:
         assert self._worker is not None
@@ -144,6 +149,7 @@ class SourceSession:
         Raises:
             WorkerFailure: the worker crashed or hung; the next request starts another.
         """
+        fields = {**fields, **self._independent()}
         if self._local is not None and needs_model:
             from exporter.workers.serve import error_reply
 

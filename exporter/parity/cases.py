@@ -138,7 +138,11 @@ def fit(signature: Signature, given: Tensors) -> Tensors:
     if signature.batched:
         counts = {n: len(a) for n, a in out.items()}
         if len(set(counts.values())) > 1:
-            raise InputsError("input-rows", f"the inputs have different numbers of rows: {counts}", "")
+            raise InputsError(
+                "input-rows",
+                f"signature {signature.name!r} takes one number of rows for all inputs, found {counts}",
+                "give each input one row for each row of the others",
+            )
         if 0 in counts.values():
             raise InputsError("input-rows", "the inputs have no rows", "give at least one")
     return out

@@ -175,6 +175,10 @@ class RuntimeSession:
             return Unsupported(
                 f"the signature keeps state between calls, and {self._runtime.name} runs rows in any order"
             )
+        if self._runtime.unordered and self._bundle.signature(cell.signature).independent:
+            return Unsupported(
+                f"each input has rows of its own, and {self._runtime.name} takes a row of all inputs at a time"
+            )
         return None
 
     def _start(self) -> Outcome | None:

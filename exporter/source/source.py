@@ -7,8 +7,9 @@ worker that replaces a crashed one continues with the very same weights.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ class Source:
                 derived = signature_of(name, concrete, call.specs, outputs)
                 self._signatures[name] = _with_keras_shapes(derived, self.keras_model, call)
         return self._signatures
+
+    def mark_independent(self, names: Collection[str]) -> None:
+        """Note that the inputs of some signatures are no one batch: the source took them in different numbers."""
+        for name in names:
+            self._signatures[name] = dataclasses.replace(self.signatures[name], independent=True)
 
     @property
     def saved_model(self) -> Path:

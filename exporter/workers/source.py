@@ -51,7 +51,11 @@ class SourceHandler:
         }
 
     def __call__(self, op: str, request: Mapping[str, Any]) -> Json:
-        return find_operation(op, self._operations)(request)
+        operation = find_operation(op, self._operations)
+        # a worker that replaces another one has not asked the model itself
+        if self.source is not None and request.get("independent"):
+            self.source.mark_independent(request["independent"])
+        return operation(request)
 
     def _op_hello(self, request: Mapping[str, Any]) -> Json:
         check_hello(request, ["source"])

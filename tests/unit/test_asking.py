@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from exporter.asking import cause_of, numbered, rejected_rows
+from exporter.asking import cause_of, has_independent_rows, numbered, rejected_rows
 from exporter.errors import SourceError
 from exporter.tensors import Tensors
 
@@ -35,3 +38,24 @@ def test_words() -> None:
     with pytest.raises(SourceError) as caught:
         positive({"x": np.array([-1.0])})
     assert cause_of(caught.value, "s") == "is negative"
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda q, c: q @ c.T, True),  # queries against candidates
+        (lambda q, c: q + c, False),
+        (lambda q, c: np.concatenate([q, c], axis=1), False),
+        (lambda q, c: q, False),  # one of them is not read: still a batch for who calls it
+        (lambda q, c: q * c.mean(axis=0), False),
+    ],
+)
+def test_rows_of_their_own_show_in_sizes_beyond_the_first(function: Callable[..., Any], expected: bool) -> None:
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return {"y": function(inputs["q"], inputs["c"])}
+        except ValueError as error:
+            raise SourceError("reference", str(error)) from error
+
+    rows = {size: {"q": np.ones((size, 4)), "c": np.ones((size, 4))} for size in (2, 3)}
+    assert has_independent_rows(run, rows[2], rows[3]) is expected
