@@ -27,7 +27,7 @@ from exporter.model import Artifact, Case, Entry, Evaluation, Json, Recipe, Sign
 from exporter.parity.cases import CaseInputs, check_ranges, fit, make_cases
 from exporter.parity.environment import cpu
 from exporter.parity.left_out import BATCH, RANDOM, batch_outputs, describe
-from exporter.parity.made_up import made_up
+from exporter.parity.made_up import made_up, pinned_needs
 from exporter.protocol.client import NotSupported, Ok, RemoteError
 from exporter.repeatability import pooled_rows
 from exporter.selection import chosen
@@ -355,6 +355,8 @@ class Converter:
         if isinstance(reply, RemoteError) and reply.code == "disk-full":
             raise disk_full(f"writing {recipe.id}", reply.message)
         artifact = artifact_of(recipe, reply, directory, time.monotonic() - began, explicit=explicit)
+        pinned = pinned_needs(self.source.signatures, artifact.entries, self.made_up)
+        artifact = replace(artifact, needs=(*artifact.needs, *pinned))
         return artifact if artifact.status == "written" else self._discard(directory, artifact)
 
     def expect(self, artifact: Artifact, cases: Iterable[Case]) -> Artifact:

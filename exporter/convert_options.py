@@ -21,6 +21,7 @@ class ConvertOptions:
     one by output name; so is `max_drop`, by which an artifact may be worse than the source, in the metric's unit.
     `eval_rows` of the rows are used.
     `keep_float` are globs over layer names: those layers stay float in every quantized recipe.
+    `shapes` fixes the shapes of inputs by name, with None for a size that stays open.
     `metadata` are JSON values by key, written into every artifact whose format carries any (TF.js).
     """
 
@@ -38,6 +39,7 @@ class ConvertOptions:
     max_drop: float | Mapping[str, float] | None = None
     eval_rows: int = labelled.ROWS
     keep_float: tuple[str, ...] = ()
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def asked(self, *, own_data: bool) -> Asked | None:

@@ -77,6 +77,7 @@ class SourceSession:
             "name": spec.name,
             "callable": spec.callable,
             "signature": options.signature,
+            "shapes": {name: list(shape) for name, shape in options.shapes.items()},
             "custom": str(options.custom) if options.custom else None,
             "train": options.train,
             "inputs": options.inputs if options.inputs and is_function(options.inputs) else None,
@@ -87,9 +88,11 @@ class SourceSession:
     def _open_object(self) -> None:
         from exporter.source.loaders import from_callable
         from exporter.source.opening import describe
+        from exporter.source.shaping import fix_shapes
         from exporter.workers.source import SourceHandler, versions
 
         source = from_callable(self._model, self.staging)
+        fix_shapes(source, self._options.shapes)
         source.stage()
         self._local = SourceHandler(source)
         self.versions = versions()
@@ -177,6 +180,7 @@ class SourceSession:
             "path": str(self.staging),
             "custom": str(self._options.custom) if self._options.custom else None,
             "module": str(module) if module else None,
+            "shapes": {name: list(shape) for name, shape in self._options.shapes.items()},
         }
         self._worker = self._new_worker()
         self._ask_worker("open", spec=spec, staging=str(self.staging))

@@ -48,6 +48,21 @@ def _ranges(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     return out
 
 
+def _shapes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int | None, ...]]:
+    out: dict[str, tuple[int | None, ...]] = {}
+    for value in values:
+        name, colon, sizes = value.rpartition(":")
+        try:
+            out[name] = tuple(None if size.strip() == "?" else int(size) for size in sizes.split(",") if sizes)
+        except ValueError:
+            name = ""
+        if not colon or not name or any(size is not None and size < 1 for size in out[name]):
+            raise click.BadParameter(
+                f"{value!r}: expected NAME:SIZE,SIZE,… with ? for an open size, for example image:1,24,24,3"
+            )
+    return out
+
+
 def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(v) for v in value.split(","))
@@ -163,6 +178,14 @@ case_options = _apply(
         ),
         click.option(
             "--range", "ranges", multiple=True, metavar="NAME:LOW:HIGH", callback=_ranges, help="Values of an input."
+        ),
+        click.option(
+            "--shape",
+            "shapes",
+            multiple=True,
+            metavar="NAME:1,24,24,3",
+            callback=_shapes,
+            help="Fix the shape of an input in every format; ? leaves a size open. Repeatable.",
         ),
         click.option("--seed", default=7, show_default=True, help="Seed of generated inputs."),
     ]

@@ -64,8 +64,9 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     Raises:
         InputsError: own data does not fit the signature, or values cannot be made up without --range.
     """
+    portions = _portions(signature, own, options.samples)
     if own is not None:
-        own = fit(signature, own)
+        own = fit(signature, portions[0])
     maker = _Maker(signature, own, facts, options)
     if not signature.inputs:
         return [CaseInputs("call", {}, "generated")]
@@ -73,6 +74,7 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     if own is not None:
         rows = min(len(next(iter(own.values()))), options.samples) if signature.batched else None
         cases.append(CaseInputs("data", own if rows is None else _rows(own, range(rows)), "data"))
+        cases += [CaseInputs(f"data-{n}", fit(signature, more), "data") for n, more in enumerate(portions[1:], 2)]
     if signature.batched:
         start = 0
         for size in options.batch_sizes:
@@ -89,6 +91,22 @@ def make_cases(signature: Signature, own: Tensors | None, facts: Json, options: 
     if signature.batched and any(None in (s.shape or ())[1:] for s in signature.inputs):
         cases.append(_made_up("other-size", maker.random("other-size", 2, grow=OTHER_SIZE_STEP)))
     return cases
+
+
+def _portions(signature: Signature, own: Tensors | None, samples: int) -> list[Tensors]:
+    """Own rows in portions of the batch that every input fixes; as they are where there is none, or they fill one.
+
+    Rows that fill no whole portion are left out.
+    """
+    if own is None:
+        return []
+    fixed = {spec.shape[0] if spec.shape else None for spec in signature.inputs}
+    counts = {len(array) if np.ndim(array) else None for array in own.values()}
+    batch, count = (found.pop() if len(found) == 1 else None for found in (fixed, counts))
+    if not batch or not count or batch == count or count < batch:
+        return [own]
+    starts = range(0, min(count, max(samples, batch)) - batch + 1, batch)
+    return [{name: array[start : start + batch] for name, array in own.items()} for start in starts]
 
 
 def _made_up(name: str, inputs: Tensors) -> CaseInputs:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from exporter.model import Json, Signature, TensorSpec
+from exporter.model import Entry, Json, Signature, TensorSpec
 from exporter.parity.cases import DYNAMIC_SIZE, WORDS, CaseOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,27 @@ def _lengths(spec: TensorSpec, signature: Signature) -> str:
     return f", {DYNAMIC_SIZE} for the open size of {'axis' if len(open_axes) == 1 else 'axes'} " + ", ".join(
         map(str, open_axes)
     )
+
+
+def pinned_needs(signatures: Iterable[Signature], entries: Mapping[str, Entry], made: Collection[str]) -> list[str]:
+    """What a file takes exactly, where the signature leaves a length open: `accepts exactly [1, 16, 5] for 'x'`.
+
+    `made` are the signatures without rows of their own: their lengths were made up, and that is a shape of the product.
+    """
+    found = []
+    for signature in signatures:
+        entry = entries.get(signature.name)
+        for spec in signature.inputs if entry is not None else ():
+            shape = entry.pinned.get(spec.name) if entry is not None else None
+            start = 1 if signature.batched else 0
+            if shape is not None and None in (spec.shape or ())[start:]:
+                origin = "was made up" if signature.name in made else "is that of the rows"
+                given = ",".join(map(str, shape))
+                found.append(
+                    f"accepts exactly {list(shape)} for {spec.name!r}, whose length {origin}; choose another with "
+                    f"--shape {spec.name}:{given} or with rows by --inputs"
+                )
+    return found
 
 
 def made_up_sentences(bundle: Bundle) -> list[str]:

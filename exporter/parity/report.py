@@ -93,8 +93,18 @@ class Report:
         waiting = self._only_missing(own) or artifact.recipe.id in self.needing_code or self._only_random(artifact)
         if artifact.status == "written" and not passed and not waiting:
             yield f"{artifact.recipe.id} was written and no runtime confirmed it"
+        elif artifact.status == "written" and not waiting:
+            yield from self._signature_problems(artifact, own)
         if artifact.status == "written" and passed and self._unmeasured(own):
             yield f"{artifact.recipe.id} has a largest allowed drop, and no runtime could measure its metric"
+
+    def _signature_problems(self, artifact: Artifact, own: Sequence[CellResult]) -> Iterable[str]:
+        """What a runtime confirms of one signature says nothing of another one, in a file of its own."""
+        for name in artifact.entries:
+            cells = [r for r in own if r.cell.signature == name]
+            waiting = self._only_missing(cells) or wholly_random(self.bundle.source, self.bundle.signature(name))
+            if cells and not waiting and not any(isinstance(r.outcome, Passed) for r in cells):
+                yield f"signature {name!r} of {artifact.recipe.id} was written and no runtime confirmed it"
 
     def _only_random(self, artifact: Artifact) -> bool:
         """True when no signature of an artifact has numbers to confirm; that is a problem of the source, said once."""

@@ -19,6 +19,7 @@ from exporter.source import loaders
 from exporter.source.keras2_file import as_opened, in_opened_order, open_keras_file, open_saved_model
 from exporter.source.precision import find_float64_outputs
 from exporter.source.ranges import input_facts
+from exporter.source.shaping import fix_shapes
 from exporter.source.source import Source, first_line
 from exporter.source.tfjs_document import model_files
 from exporter.source.tfjs_layers import from_tfjs
@@ -32,8 +33,8 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
     """Open, stage and describe a source.
 
     `spec` holds `kind` (reference, keras, saved-model, tfjs, callable or staged), `path`, and where they apply `name`,
-    `callable`, `signature`, `custom`, `train`, `inputs` (file.py:fn), `calibration`, and `evaluation`: {"from":
-    file.py:fn} or {"from": None} for a reference model's own test data.
+    `callable`, `signature`, `shapes` (of inputs, by name), `custom`, `train`, `inputs` (file.py:fn), `calibration`, and
+    `evaluation`: {"from": file.py:fn} or {"from": None} for a reference model's own test data.
 
     Returns:
         the source, and the facts a host needs: identity, training metrics, own data files, value ranges.
@@ -64,6 +65,7 @@ def open_source(spec: Mapping[str, Any], staging: Path) -> tuple[Source, Json]:
         raise SourceError("unknown-kind", f"unknown kind of source {kind!r}", "")
     if spec.get("signature") and kind != "saved-model":
         source.calls = _only(source.calls, spec["signature"])
+    fix_shapes(source, spec.get("shapes", {}))
     source.stage()
     if spec.get("inputs"):
         own = _inputs_function(spec["inputs"], source)

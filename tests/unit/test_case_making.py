@@ -13,6 +13,7 @@ from exporter.conversion import Converter
 from exporter.convert_options import ConvertOptions
 from exporter.errors import SourceError, WorkerFailure
 from exporter.model import Json, Signature, TensorSpec
+from exporter.parity.cases import CaseOptions, make_cases
 from exporter.source_spec import SourceSpec
 
 X = TensorSpec("x", "float32", (None, 1))
@@ -89,3 +90,13 @@ def test_own_rows_that_fail_are_named(tmp_path: Path, own: list[float], which: s
         made.make_cases()
     assert caught.value.code == "own-rows"
     assert "above the limit" in caught.value.message
+
+
+def test_own_rows_are_fed_in_portions_of_a_fixed_batch() -> None:
+    signature = Signature("s", (TensorSpec("x", "float32", (2, 3)),), (TensorSpec("y", "float32", (2, 3)),))
+    rows = np.arange(15, dtype=np.float32).reshape(5, 3)
+    made = make_cases(signature, {"x": rows}, {}, CaseOptions(samples=16))
+    own = {case.name: case.inputs["x"] for case in made if case.origin == "data"}
+    assert list(own) == ["data", "data-2"]
+    assert np.array_equal(np.concatenate(list(own.values())), rows[:4])
+    assert [c.name for c in make_cases(signature, {"x": rows[:2]}, {}, CaseOptions())][:2] == ["data", "zeros"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporter.model import Signature, TensorSpec
+from exporter.model import Entry, NameMap, Signature, TensorSpec
 from exporter.parity.cases import CaseOptions, make_cases
-from exporter.parity.made_up import made_up
+from exporter.parity.made_up import made_up, pinned_needs
 
 OUT = (TensorSpec("y", "float32", (None, 1)),)
 
@@ -46,3 +46,15 @@ def test_only_listed_numbers_are_fed_and_floats_that_are_indices_are_whole() -> 
     whole = {"x": {"low": 0, "high": 99, "whole": True, "why": "an Embedding of 100 rows"}}
     for case in make_cases(signature("float32", (None, 50)), None, whole, CaseOptions()):
         assert np.array_equal(case.inputs["x"], np.rint(case.inputs["x"]))
+
+
+def test_a_length_that_became_the_shape_of_a_file_is_told() -> None:
+    signature = Signature("s", (TensorSpec("x", "float32", (None, None, 5)),), (TensorSpec("y", "float32", (None, 2)),))
+    entries = {"s": Entry("m", "s", NameMap({"x": "x"}, {"y": "y"}), {"x": (1, 16, 5)})}
+    (said,) = pinned_needs([signature], entries, {"s"})
+    assert said.startswith("accepts exactly [1, 16, 5] for 'x', whose length was made up; choose another with --shape")
+    (said,) = pinned_needs([signature], entries, ())
+    assert "whose length is that of the rows" in said
+    only_batch = Signature("s", (TensorSpec("x", "float32", (None, 16, 5)),), signature.outputs)
+    assert pinned_needs([only_batch], entries, {"s"}) == []
+    assert pinned_needs([signature], {}, {"s"}) == []

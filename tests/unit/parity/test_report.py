@@ -13,7 +13,7 @@ import pytest
 from exporter.bundle import Bundle
 from exporter.cli._output import print_verdict
 from exporter.errors import ExporterError
-from exporter.model import Artifact, Cell, Evaluation, Recipe, Task
+from exporter.model import Artifact, Cell, Entry, Evaluation, NameMap, Recipe, Task
 from exporter.outcome import (
     OUTCOME_NAMES,
     CellResult,
@@ -121,6 +121,19 @@ def test_written_and_confirmed_by_nobody_is_red(bundle: Bundle) -> None:
     made = report(bundle, {cell(): UNSUPPORTED, cell("zeros"): NOT_RUN})
     assert made.exit_status == 1
     assert made.problems == ("fake was written and no runtime confirmed it",)
+
+
+def test_one_signature_says_nothing_of_another(bundle: Bundle) -> None:
+    other = replace(bundle.signatures[0], name="other")
+    entry = Entry("model.fake", "serve", NameMap.identity(other))
+    both = replace(artifact("written"), entries={"serve": entry, "other": entry})
+    altered = replace(bundle, signatures=(*bundle.signatures, other))
+    outcomes = {cell(): PASSED, Cell("fake", "r", "other", "data"): UNSUPPORTED}
+    found = report(altered, outcomes, artifacts=(both,))
+    assert found.exit_status == 1
+    assert found.problems == ("signature 'other' of fake was written and no runtime confirmed it",)
+    outcomes[Cell("fake", "s", "other", "data")] = PASSED
+    assert report(altered, outcomes, artifacts=(both,)).exit_status == 0
 
 
 def test_written_and_every_runtime_missing_is_incomplete(bundle: Bundle) -> None:
