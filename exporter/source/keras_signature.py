@@ -21,6 +21,7 @@ from keras.src.utils.naming import to_snake_case
 
 from exporter.errors import SourceError
 from exporter.model import NameMap
+from exporter.source.composite import check_dense
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> 
     it a dictionary.
 
     Raises:
-        SourceError: the model was never built, or takes several positional tensors.
+        SourceError: the model was never built, takes several positional tensors, or ragged or sparse ones.
     """
     functional = getattr(model, "_functional", None) or model
     structure = _structure(functional, "_inputs_struct", "_nested_inputs")
@@ -172,6 +173,8 @@ def keras_call(model: Any, specs: Mapping[str, tf.TensorSpec] | None = None) -> 
         names = _names(structure, argument, argument)
     else:
         names = _names(structure, "inputs", "input")
+    for name, leaf in zip(names, keras.tree.flatten(structure), strict=True):
+        check_dense("input", name, leaf)
     keeps_state = _keeps_state(model)
     leaves = [_leaf_spec(leaf, keeps_state=keeps_state) for leaf in keras.tree.flatten(structure)]
     tensor_specs = {

@@ -20,6 +20,7 @@ import tensorflow as tf
 from exporter import reference
 from exporter.errors import SourceError
 from exporter.source.argument_order import signature_call
+from exporter.source.composite import check_dense
 from exporter.source.keras_file import check_classes, foreign_classes, keras_config, walk
 from exporter.source.keras_signature import keras_call, sanitize
 from exporter.source.source import NamedCall, Source, first_line
@@ -166,6 +167,8 @@ def from_module(module: Any, functions: Mapping[str, Any], staging: Path) -> Sou
     for name, function in functions.items():
         concrete = function.get_concrete_function()
         args, kwargs = concrete.structured_input_signature
+        for spec in (*args, *kwargs.values()):
+            check_dense("input", getattr(spec, "name", None) or "", spec)
         named = {s.name: s for s in args if isinstance(s, tf.TensorSpec)} | dict(kwargs)
         if any(n is None for n in named) or len(named) != len([*args, *kwargs]):
             raise SourceError(

@@ -17,6 +17,7 @@ from tensorflow.python.framework import convert_to_constants
 from exporter.errors import SourceError
 from exporter.formats import Refused
 from exporter.model import Signature, TensorSpec
+from exporter.source.composite import check_dense
 
 # ops that change state: freezing would turn what they write into a constant
 STATE_WRITES = (
@@ -62,11 +63,14 @@ def named_function(name: str, call: Callable[..., Mapping[str, tf.Tensor]], spec
     """A concrete function of keyword tensors whose graph names are those of `specs`, with a dict result.
 
     Raises:
-        SourceError: a layer has a name that TensorFlow cannot call a scope.
+        SourceError: a layer has a name that TensorFlow cannot call a scope, or an output is ragged or sparse.
     """
 
     def traced(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {key: tf.identity(value) for key, value in call(**tensors).items()}
+        results = call(**tensors)
+        for key, value in results.items():
+            check_dense("output", key, value)
+        return {key: tf.identity(value) for key, value in results.items()}
 
     traced.__name__ = f"signature_{name}"
     function = tf.function(traced, autograph=False)

@@ -196,7 +196,7 @@ def check_hello(request: Request, runtimes: Sequence[str]) -> None:
 def check_artifact(path: str) -> None:
     """Raises `RequestError` where there is nothing to open: every library says that in words of its own."""
     if not Path(path).exists():
-        raise RequestError("missing-artifact", f"there is no artifact at {path}")
+        raise RequestError("no-artifact", f"there is no artifact at {path}")
 
 
 def _text(request: Request, field: str) -> str:

@@ -72,7 +72,7 @@ export class Session {
       throw new Unsupported(`${this.#id} opens ${this.#runtime.formats.join(', ')}; the artifact is ${format}`);
     }
     // every library says that in words of its own
-    if (!existsSync(artifact)) throw new WorkerError('missing-artifact', `there is no artifact at ${artifact}`);
+    if (!existsSync(artifact)) throw new WorkerError('no-artifact', `there is no artifact at ${artifact}`);
     await this.#start();
     const model = await this.#runtime.load(artifact, format, signature);
     try {

@@ -39,7 +39,7 @@ test('unknown ops, handles and missing fields are errors with a stage, a code an
   assert.equal(run.error.stage, 'run');
   assert.equal(run.error.code, 'unknown-handle');
   assert.equal((await worker.ask('load', { artifact: 'x' })).error.code, 'bad-request');
-  assert.equal((await worker.load('does/not/exist.json', 'tfjs-graph')).error.code, 'missing-artifact');
+  assert.equal((await worker.load('does/not/exist.json', 'tfjs-graph')).error.code, 'no-artifact');
 });
 
 test('another format is unsupported, not an error', async () => {

@@ -166,7 +166,7 @@ WITHOUT_MODEL: dict[str, tuple[Callable[[Worker], Record], str]] = {
     "load-without-format": (lambda w: w.load(format=None), "bad-request"),
     "load-a-number": (lambda w: w.load(artifact=7), "bad-request"),
     "load-another-format": (lambda w: w.load(format="nonsense"), "unsupported"),
-    "load-nothing": (lambda w: w.load(artifact=str(w.scratch / "absent")), "missing-artifact"),
+    "load-nothing": (lambda w: w.load(artifact=str(w.scratch / "absent")), "no-artifact"),
     "run-nothing": (lambda w: w.ask("run", handle="zz", inputs="i", outputs="o"), "unknown-handle"),
     "run-without-handle": (lambda w: w.ask("run", inputs="i", outputs="o"), "bad-request"),
     "unload-nothing": (lambda w: w.ask("unload", handle="zz"), "unknown-handle"),

@@ -151,7 +151,7 @@ class MainTest {
   @Test
   void aDamagedJvmEndsWithoutAnAnswer() throws Exception {
     try (WorkerProcess worker = start("failing")) {
-      assertNull(worker.request("load", "artifact", "x", "format", "any", "signature", "s"));
+      assertNull(worker.request("load", "artifact", dir.toString(), "format", "any", "signature", "s"));
       assertEquals(70, worker.end());
       assertTrue(worker.log().contains("java.lang.OutOfMemoryError: of the test"), worker::log);
     }

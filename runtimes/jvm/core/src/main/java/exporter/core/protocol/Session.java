@@ -124,7 +124,7 @@ public final class Session implements AutoCloseable {
       throw new Unsupported(engine.name() + " opens " + engine.format() + "; the artifact is " + format);
     }
     if (!Files.exists(artifact)) { // every library says that in words of its own
-      throw new ModelException("missing-artifact", "there is no artifact at " + artifact);
+      throw new ModelException("no-artifact", "there is no artifact at " + artifact);
     }
     Model model = engine.load(artifact, options);
     Signature signature;

@@ -186,7 +186,7 @@ class ServerTest {
         "in-memory opens function; the artifact is onnx",
         last(LOAD.replace("'format': 'function'", "'format': 'onnx'")).get("unsupported").get("reason").textValue());
     assertError(
-        "load", "missing-artifact", "there is no artifact at x", last(LOAD.replace("'ARTIFACT'", "'x'")));
+        "load", "no-artifact", "there is no artifact at x", last(LOAD.replace("'ARTIFACT'", "'x'")));
     assertError("load", "no-signature", "no signature 'g', found f, int8", last(LOAD.replace("'f'", "'g'")));
     assertError(
         "load", "bad-request", "the field 'format' is 3", last(LOAD.replace("'format': 'function'", "'format': 3")));
