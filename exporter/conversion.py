@@ -25,6 +25,7 @@ from exporter.formats.registry import format_named, is_quantized, resolved_optio
 from exporter.inputs import is_function, read_inputs, read_labelled
 from exporter.model import Artifact, Case, Entry, Evaluation, Json, Recipe, Signature
 from exporter.parity.cases import CaseInputs, check_ranges, fit, make_cases
+from exporter.parity.confirmation import describe_idle_outputs
 from exporter.parity.environment import cpu
 from exporter.parity.left_out import BATCH, RANDOM, batch_outputs, describe
 from exporter.parity.made_up import made_up, pinned_needs
@@ -520,5 +521,6 @@ def write_bundle(
         made_up=converter.made_up,
         evaluation=evaluated[1] if evaluated else None,
     )
+    bundle = replace(bundle, notes=(*bundle.notes, *describe_idle_outputs(bundle)))
     bundle.save()
     return bundle

@@ -17,10 +17,11 @@ from exporter.errors import ExporterError, UsageError
 from exporter.formats.registry import family_of, is_quantized
 from exporter.model import Json, Recipe, Signature
 from exporter.outcome import CellResult
+from exporter.parity.confirmation import find_dead_outputs, find_idle_signatures
 from exporter.parity.environment import cpu
 from exporter.parity.html import render
 from exporter.parity.plan import NO_RUNTIME, executes, plan
-from exporter.parity.report import Report, dead_outputs
+from exporter.parity.report import Report
 from exporter.parity.run import RunResult, run_cells
 from exporter.parity.session import RunOptions
 from exporter.parity.tolerance import Overrides
@@ -114,7 +115,8 @@ def verdict(
             result.cells,
             _environment(result),
             tuple(dict.fromkeys(required)),
-            dead_outputs(bundle),
+            find_dead_outputs(bundle),
+            find_idle_signatures(bundle),
             checks,
         )
         _store(report, Path(logs), bundle.root, progress)

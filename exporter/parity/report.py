@@ -26,7 +26,6 @@ from exporter.outcome import (
     Score,
     Unsupported,
 )
-from exporter.parity.compare import all_non_finite
 from exporter.parity.left_out import wholly_random
 from exporter.parity.scores import score_json, scores
 from exporter.parity.weights import WeightCheck
@@ -43,7 +42,7 @@ class Report:
     """What was planned, what came of it, and where it ran.
 
     `required` names the runtimes that may not be missing; `dead` the outputs whose reference holds no finite value in
-    any case; `environment` holds tool, platform and runtime facts.
+    any case, `idle` the signatures whose outputs are constant; `environment` holds tool, platform and runtime facts.
     """
 
     bundle: Bundle
@@ -52,6 +51,7 @@ class Report:
     environment: Json
     required: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
     weights: Mapping[str, WeightCheck] = field(default_factory=dict)
 
     @property
@@ -73,6 +73,11 @@ class Report:
         if extra:
             out.append(f"{len(extra)} outcomes were never planned, the first is {extra[0]}")
         out += [f"{d} is not finite anywhere in the reference, so agreeing with it confirms nothing" for d in self.dead]
+        out += [
+            f"no output of signature {s!r} varies over the rows of all cases, so agreeing with it confirms nothing; "
+            "give rows that move it with --inputs"
+            for s in self.idle
+        ]
         out += [why for s in self.bundle.signatures if (why := wholly_random(self.bundle.source, s))]
         red = [r for r in self.results.values() if isinstance(r.outcome, Mismatched | Failed)]
         if red:
@@ -196,15 +201,6 @@ class Report:
                 "notes": list(self.bundle.notes),
             },
         }
-
-
-def dead_outputs(bundle: Bundle) -> tuple[str, ...]:
-    """Floating outputs that are NaN or infinite in every element of every case: a model that is broken itself."""
-    out = []
-    for signature in bundle.signatures:
-        expected = [bundle.expected(c) for c in bundle.cases if c.signature == signature.name]
-        out += [f"output {s.name!r}" for s in signature.outputs if all_non_finite([e[s.name] for e in expected])]
-    return tuple(out)
 
 
 def _artifact_json(artifact: Artifact, weights: WeightCheck | None) -> Json:
