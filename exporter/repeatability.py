@@ -94,5 +94,7 @@ def _joins(one: Tensors, other: Tensors) -> bool:
     return all(one[n].ndim and one[n].shape[1:] == other[n].shape[1:] for n in one)
 
 
-def _bytes(row: Array) -> bytes:
+def _bytes(row: Array | bytes) -> bytes:
+    if isinstance(row, bytes):  # a row of one string
+        return row
     return repr(row.tolist()).encode() if row.dtype == object else row.tobytes()
