@@ -40,6 +40,8 @@ def generated(name: str) -> str:
 # column -> what figures below it count as: how many orders of magnitude lie below rounding says nothing
 FIGURES = {"error": 1e-7, "largest error": 1e-7, "needed": 1e-4}
 ORDER = 10.0
+# A model that another processor trained has other weights: errors 12 times smaller were seen. Less is no lie by itself.
+BETTER = 50.0
 SIZES = 0.03  # share by which a file may differ: zip archives hold dates and versions
 VARYING = ("bit-exact", "in")  # these go by the processor
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
@@ -71,7 +73,7 @@ def _agrees(title: str, stated: str | None, fresh: str | None) -> bool:
         (ours, our_step), (theirs, their_step) = map(_size, (stated, fresh))
         return abs(ours - theirs) <= SIZES * theirs + (our_step + their_step) / 2
     ours, theirs = (max(float(text), FIGURES[title]) for text in (stated, fresh))
-    return 1 / ORDER <= ours / theirs <= ORDER
+    return 1 / ORDER <= ours / theirs <= BETTER
 
 
 def _size(text: str) -> tuple[float, float]:
@@ -92,7 +94,7 @@ def _size(text: str) -> tuple[float, float]:
         ("error", "8.6e-07", "1.3e-06", True),
         ("error", "0.0e+00", "6.4e-07", True),
         ("error", "8.6e-07", "9.6e-06", False),
-        ("error", "8.6e-05", "8.0e-06", False),
+        ("error", "8.6e-05", "1.0e-06", False),
         ("needed", "0.0054", "0.0025", True),
         ("needed", "0.0054", "0.06", False),
         ("largest error", "5.1e-05", "0", False),

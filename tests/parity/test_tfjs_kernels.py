@@ -140,7 +140,8 @@ def test_without_our_kernels_wasm_fails_where_the_record_says_so(name, format_na
         right = all(NODE.distance(found[entry.names.outputs[n]], v) < NODE.TOLERANCE for n, v in reference.items())
     if not right:
         worker.end()
-    assert right == (not written.needs), written.needs
+    # which call runs a graph, and by what names, is another need
+    assert right == (not any("wasm-kernels" in need for need in written.needs)), written.needs
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
