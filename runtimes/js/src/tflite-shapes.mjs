@@ -15,6 +15,8 @@ import { Unsupported } from './runtime.mjs';
 const INSTEAD = 'which LiteRT.js cannot run; export it with static shapes';
 
 // schema.fbs: enum BuiltinOperator
+const TOPK_V2 = 48;
+const TRANSPOSE_CONV = 67;
 const SHAPE = 77;
 const FILL = 94;
 const RANGE = 96;
@@ -32,10 +34,10 @@ const SIZED_BY_OPERAND = new Map([
   [34, 'PAD'],
   [39, 'TRANSPOSE'],
   [45, 'STRIDED_SLICE'],
-  [48, 'TOPK_V2'],
+  [TOPK_V2, 'TOPK_V2'],
   [60, 'PADV2'],
   [65, 'SLICE'],
-  [67, 'TRANSPOSE_CONV'],
+  [TRANSPOSE_CONV, 'TRANSPOSE_CONV'],
   [69, 'TILE'],
   [70, 'EXPAND_DIMS'],
   [85, 'ONE_HOT'],
@@ -43,6 +45,14 @@ const SIZED_BY_OPERAND = new Map([
   [RANGE, 'RANGE'],
   [97, 'RESIZE_NEAREST_NEIGHBOR'],
   [130, 'BROADCAST_TO'],
+]);
+
+// the operand that says the size is the first one, not one of those behind the data
+const SIZED_BY_FIRST = new Set([FILL, TRANSPOSE_CONV, RANGE]);
+
+const CALLING = new Map([
+  [118, 'IF'],
+  [119, 'WHILE'],
 ]);
 
 /**
@@ -54,7 +64,13 @@ const SIZED_BY_OPERAND = new Map([
  */
 export function checkOutputs(file, signature) {
   const subgraph = file.subgraphs[signature.subgraph];
-  const late = sizedLate(subgraph);
+  const { late } = sizedLate(subgraph);
+  // a loop or branch that has one value sized late has no value of known size
+  const inside = file.subgraphs.some((other) => other !== subgraph && endsLate(other));
+  for (const { code, outputs } of inside ? subgraph.ops : []) {
+    const calls = CALLING.get(code);
+    if (calls) outputs.forEach((i) => late.set(i, calls));
+  }
   for (const [name, index] of signature.outputs) {
     if (late.has(index)) {
       throw new Unsupported(
@@ -74,7 +90,7 @@ export function checkOutputs(file, signature) {
  * The interpreter computes SHAPE, and GATHER and CONCATENATION of what it knows, when it prepares; other arithmetic on
  * shapes (Flatten's STRIDED_SLICE and PACK) waits for the run. Seen in LiteRT 2.5: tests hold the two apart.
  * @param {import('./tflite.mjs').Subgraph} subgraph
- * @returns {Map<number, string>}
+ * @returns {{late: Map<number, string>, afterLate: Set<number>}} the second: those, and what is computed from them
  */
 function sizedLate({ tensors, ops }) {
   const known = new Set(tensors.flatMap(({ constant }, i) => (constant ? [i] : [])));
@@ -85,7 +101,7 @@ function sizedLate({ tensors, ops }) {
   for (const { code, inputs, outputs } of ops) {
     const present = inputs.filter((i) => i >= 0);
     const follows = present.some((i) => afterLate.has(i));
-    const operands = present.filter((i, k) => isInteger(tensors[i]) && (k > 0 || code === FILL || code === RANGE));
+    const operands = present.filter((i, k) => isInteger(tensors[i]) && (k > 0 || SIZED_BY_FIRST.has(code)));
     const computed = SIZED_BY_OPERAND.has(code) && operands.some((i) => !known.has(i));
     const opName = SIZED_BY_VALUES.get(code) ?? (computed ? SIZED_BY_OPERAND.get(code) : undefined);
     for (const i of outputs) {
@@ -94,7 +110,13 @@ function sizedLate({ tensors, ops }) {
       else if (code === SHAPE || (PREPARED.has(code) && present.every((k) => known.has(k)))) known.add(i);
     }
   }
-  return late;
+  return { late, afterLate };
+}
+
+/** @param {import('./tflite.mjs').Subgraph} subgraph */
+function endsLate(subgraph) {
+  const { afterLate } = sizedLate(subgraph);
+  return subgraph.outputs.some((i) => afterLate.has(i));
 }
 
 /**
@@ -116,7 +138,7 @@ export function concreteShapes(file, signature, inputs) {
     [...inputs].map(([name, shape]) => [tensors[/** @type {number} */ (signature.inputs.get(name))], shape]),
   );
   const dynamic = [...fed].filter(([tensor]) => tensor.shape.includes(null));
-  const computes = file.subgraphs.some(({ ops }) => ops.some(({ code }) => code === SHAPE || code === RANGE));
+  const computes = file.subgraphs.some(({ ops }) => ops.some(({ code }) => [SHAPE, RANGE, TOPK_V2].includes(code)));
   if (dynamic.length === 0 || !computes) return fed;
   const batches = new Set(dynamic.map(([, shape]) => shape[0]));
   const leading = dynamic.every(([tensor]) => tensor.shape.lastIndexOf(null) === 0);
