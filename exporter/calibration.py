@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def calibration(
     for signature in signatures:
         if signature.name in given:
             try:
-                fitting = fit(signature, given[signature.name])
+                fitting = fit(with_open_rows(signature), given[signature.name])
             except InputsError as error:
                 raise InputsError(error.code, f"calibration: {error.message}", error.hint) from error
             _check_finite(signature.name, fitting)
@@ -92,6 +92,15 @@ def calibration(
         for finding in audit(own, evaluation.get(name, {}), prefix=_prefix(rows, name))
     ]
     return Calibration(origin, rows, seed, rows_digest(rows), tuple(findings))
+
+
+def with_open_rows(signature: Signature) -> Signature:
+    """The signature for any number of rows, where all inputs fix the same one: it is fed so many at a time."""
+    sizes = {spec.shape[0] if spec.shape else None for spec in signature.inputs}
+    if len(sizes) != 1 or None in sizes:
+        return signature
+    inputs = tuple(replace(spec, shape=(None, *(spec.shape or ())[1:])) for spec in signature.inputs)
+    return replace(signature, inputs=inputs)
 
 
 def gathered(cases: Sequence[Tensors]) -> Tensors:

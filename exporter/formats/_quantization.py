@@ -133,11 +133,11 @@ def kept_note(wanted: Iterable[str], found: Iterable[str], shared: Iterable[str]
     return tuple(f"{words}: {', '.join(layers)}" for words, layers in notes.items() if layers)
 
 
-def batches(inputs: Tensors) -> Iterator[Tensors]:
-    """Rows in groups of `BATCH`."""
-    count = len(next(iter(inputs.values())))
-    for begin in range(0, count, BATCH):
-        yield {name: array[begin : begin + BATCH] for name, array in inputs.items()}
+def batches(inputs: Tensors, fixed: int = 0) -> Iterator[Tensors]:
+    """Rows in groups of `BATCH`, or of exactly as many as the file takes."""
+    count, size = len(next(iter(inputs.values()))), fixed or BATCH
+    for begin in range(0, count - fixed + 1 if fixed else count, size):
+        yield {name: array[begin : begin + size] for name, array in inputs.items()}
 
 
 def one_of(*allowed: str) -> Callable[[str], None]:

@@ -191,7 +191,7 @@ def _int8(model: Any, options: Mapping[str, str], rows: Tensors | None, excluded
         lambda output: quantize_static(
             _copy(model),
             output,
-            _reader(batches(rows)),
+            _reader(batches(rows, model.graph.input[0].type.tensor_type.shape.dim[0].dim_value)),
             per_channel=options["per-channel"] == "yes",
             reduce_range=options["reduce-range"] == "yes",
             calibrate_method=CalibrationMethod[methods[options["calibrate"]]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exporter.calibration import calibration, gathered
+from exporter.calibration import calibration, gathered, with_open_rows
 from exporter.errors import InputsError
 from exporter.model import Signature, TensorSpec
 from exporter.tensors import Tensors
@@ -107,3 +107,11 @@ def test_without_rows_to_judge_by_the_report_says_so() -> None:
     found = calibration("test", {"serving_default": images(200, 1)}, [IMAGE], {}, seed=7).findings
     assert [finding.code for finding in found] == ["no-evaluation"]
     assert "give --inputs" in found[0].message
+
+
+def test_rows_of_a_fixed_batch_are_any_number_of_it() -> None:
+    outputs = (TensorSpec("y", "float32", (2, 1)),)
+    fixed = Signature("s", (TensorSpec("x", "float32", (2, 3)), TensorSpec("z", "float32", (2,))), outputs)
+    assert [spec.shape for spec in with_open_rows(fixed).inputs] == [(None, 3), (None,)]
+    other = Signature("s", (TensorSpec("x", "float32", (2, 3)), TensorSpec("z", "float32", (4,))), outputs)
+    assert with_open_rows(other) is other
