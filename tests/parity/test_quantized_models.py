@@ -96,5 +96,7 @@ def test_the_page_states_what_is_found(converted: Callable[[str], Bundle], name:
         assert row[-1] == "passed"
         assert row[3] == f"{price.share:.0%}"
         if price.noise_db is not None:
-            # another processor rounds differently: where rounding is all that is left, by 4.5 dB between two of them
-            assert float(row[4]) == pytest.approx(price.noise_db, abs=3 if price.noise_db < 65 else 6)
+            # Another processor rounds differently: where rounding is all that is left, by 4.5 dB between two of them.
+            # One without VNNI saturates int8 sums, which costs ONNX Runtime's dynamic files 6 dB.
+            better = price.noise_db - float(row[4])
+            assert -(3 if price.noise_db < 65 else 6) <= better <= 10, (recipe, row[4], price.noise_db)
