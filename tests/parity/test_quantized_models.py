@@ -96,7 +96,6 @@ def test_the_page_states_what_is_found(converted: Callable[[str], Bundle], name:
         assert row[-1] == "passed"
         assert row[3] == f"{price.share:.0%}"
         if price.noise_db is not None:
-            # Another processor rounds differently: where rounding is all that is left, by 4.5 dB between two of them.
-            # One without VNNI saturates int8 sums, which costs ONNX Runtime's dynamic files 6 dB.
-            better = price.noise_db - float(row[4])
-            assert -(3 if price.noise_db < 65 else 6) <= better <= 10, (recipe, row[4], price.noise_db)
+            # A reference model that was trained on another processor has other weights, and other noise: the same code
+            # gave 6.0 dB more and 5.6 dB less than the page on a second one. The gates are not these figures.
+            assert float(row[4]) == pytest.approx(price.noise_db, abs=8), recipe
